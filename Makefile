@@ -1,0 +1,67 @@
+# Everything runs in .venv, made with the first Python 3.11 to 3.13 found; PYTHON=/path/to/python chooses one.
+EXTRAS := tensorflow,report,baselines
+WORKERS ?= 2
+ARGS ?=
+BIN := .venv/bin
+# a second call installs again only when one of these has changed
+PINS := pyproject.toml constraints.txt
+
+.PHONY: help demo test contract lint types floors docs check
+
+help:
+	@echo "make demo      install, then find card fraud in synthetic transactions and report on it"
+	@echo "make test      install with the developers' tools, then run every test (ARGS=... goes to pytest)"
+	@echo "make contract  scikit-learn's checks on every network, on TensorFlow and on JAX (long)"
+	@echo "make check     lint, types, floors (who may import whom) and docs"
+
+demo: $(BIN)/installed-demo
+	@$(BIN)/fintech-dl run fraud
+
+test: $(BIN)/installed-dev
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+
+contract: $(BIN)/installed-dev
+	@for backend in tensorflow jax; do \
+	  KERAS_BACKEND=$$backend FINTECH_DL_CONTRACT=all \
+	    $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal tests/test_contract.py $(ARGS) || exit 1; \
+	done
+
+check: lint types floors docs
+
+lint: $(BIN)/installed-dev
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: $(BIN)/installed-dev
+	@$(BIN)/mypy
+
+floors: $(BIN)/installed-dev
+	@$(BIN)/lint-imports
+
+docs: $(BIN)/installed-dev
+	@$(BIN)/python -m pytest tests/test_docstrings.py $(ARGS)
+
+$(BIN)/installed-demo: $(PINS) | $(BIN)/made
+	@echo "Installing into .venv (once; TensorFlow is large, so this takes a few minutes) ..."
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[$(EXTRAS)]"
+	@touch $@
+
+$(BIN)/installed-dev: $(PINS) | $(BIN)/made
+	@echo "Installing into .venv with the developers' tools (once; takes a few minutes) ..."
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[all,dev]"
+	@touch $(BIN)/installed-demo $@
+
+$(BIN)/made:
+	@for python in $(or $(PYTHON),python3.13 python3.12 python3.11 python3); do \
+	  "$$python" -c "import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))" \
+	    2>/dev/null && break; \
+	  python=; \
+	done; \
+	if [ -z "$$python" ]; then \
+	  echo "This needs Python 3.11, 3.12 or 3.13 with its venv module; tried:" \
+	    "$(or $(PYTHON),python3.13 python3.12 python3.11 python3)." >&2; \
+	  echo "Debian, Ubuntu: apt install python3-venv. Or name one: make PYTHON=/path/to/python3.11" >&2; \
+	  exit 1; \
+	fi; \
+	"$$python" -m venv .venv
+	@touch $@

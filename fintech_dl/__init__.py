@@ -1,0 +1,68 @@
+"""Deep learning for finance: scikit-learn estimators over Keras, domain pipelines, batch scoring.
+
+Names are loaded on first use, so importing the package imports nothing heavy.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "MLP": "networks.dense",
+    "Autoencoder": "networks.autoencoder",
+    "CNN": "networks.sequence",
+    "RNN": "networks.sequence",
+    "LSTM": "networks.sequence",
+    "GRU": "networks.sequence",
+    "Network": "networks.base",
+    "hyperparameters": "networks.base",
+    "NeuralClassifier": "estimators.classifier",
+    "NeuralRegressor": "estimators.regressor",
+    "NeuralDetector": "estimators.detector",
+    "NeuralEncoder": "estimators.encoder",
+    "Table": "table",
+    "load_frame": "data.frames",
+    "load_table": "pipelines",
+    "build_pipeline": "pipelines",
+    "run_pipeline": "runs",
+    "save": "artefact",
+    "load": "artefact",
+    "score": "scoring.score",
+}
+
+__all__ = ["__version__", *_HOME]
+
+if TYPE_CHECKING:
+    from fintech_dl.artefact import load as load
+    from fintech_dl.artefact import save as save
+    from fintech_dl.data.frames import load_frame as load_frame
+    from fintech_dl.estimators.classifier import NeuralClassifier as NeuralClassifier
+    from fintech_dl.estimators.detector import NeuralDetector as NeuralDetector
+    from fintech_dl.estimators.encoder import NeuralEncoder as NeuralEncoder
+    from fintech_dl.estimators.regressor import NeuralRegressor as NeuralRegressor
+    from fintech_dl.networks.autoencoder import Autoencoder as Autoencoder
+    from fintech_dl.networks.base import Network as Network
+    from fintech_dl.networks.base import hyperparameters as hyperparameters
+    from fintech_dl.networks.dense import MLP as MLP
+    from fintech_dl.networks.sequence import CNN as CNN
+    from fintech_dl.networks.sequence import GRU as GRU
+    from fintech_dl.networks.sequence import LSTM as LSTM
+    from fintech_dl.networks.sequence import RNN as RNN
+    from fintech_dl.pipelines import build_pipeline as build_pipeline
+    from fintech_dl.pipelines import load_table as load_table
+    from fintech_dl.runs import run_pipeline as run_pipeline
+    from fintech_dl.scoring.score import score as score
+    from fintech_dl.table import Table as Table
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'fintech_dl' has no attribute {name!r}")
+    value = getattr(import_module(f"fintech_dl.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
