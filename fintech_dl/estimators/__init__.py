@@ -1,0 +1,1 @@
+"""Estimators: give any network fit and predict, the scikit-learn way."""

@@ -1,0 +1,220 @@
+"""The neural classifier."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from scipy.special import expit, softmax
+from sklearn.base import ClassifierMixin
+from sklearn.metrics import accuracy_score, average_precision_score, roc_auc_score
+from sklearn.utils import assert_all_finite, column_or_1d
+from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_consistent_length
+
+from fintech_dl.estimators.base import NeuralEstimator
+from fintech_dl.networks.base import Network, hyperparameters
+from fintech_dl.networks.dense import MLP
+
+
+@hyperparameters
+class NeuralClassifier(ClassifierMixin, NeuralEstimator):
+    """Classifier around any network: two or more classes, probabilities, weights.
+
+    A DataFrame goes straight in: missing values, text categories, categories unseen in training
+    and constant columns included. Training starts at the log odds of the classes, so that rare
+    classes (fraud, default) need no resampling.
+
+    Parameters
+    ----------
+    network : Network, optional
+        Turns columns into features; :class:`~fintech_dl.MLP` if not given.
+    loss : {"cross_entropy", "focal"}, optional
+        ``"focal"`` weights easy rows down by ``(1 - p) ** focal_gamma``.
+    monitor : {"loss", "average_precision", "roc_auc", "accuracy"}, optional
+        What early stopping watches on the validation rows, computed exactly.
+    class_weight : dict or "balanced", optional
+        Weight of each class, multiplied with ``sample_weight``. Shifts the probabilities.
+    focal_gamma : float, default=2.0
+        Strength of the focal loss.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+
+    See Also
+    --------
+    NeuralEstimator : All other parameters and fitted attributes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fintech_dl import MLP, NeuralClassifier
+    >>> X = np.random.default_rng(0).normal(size=(200, 3))
+    >>> y = (X[:, 0] > 0).astype(int)
+    >>> model = NeuralClassifier(network=MLP(units=16), epochs=20, learning_rate=0.03,
+    ...                          random_state=0).fit(X, y)
+    >>> bool(model.score(X, y) > 0.9)
+    True
+    """
+
+    class_weight: dict[Any, float] | str | None = None
+    focal_gamma: float = 2.0
+
+    losses: ClassVar[tuple[str, ...]] = ("cross_entropy", "focal")
+    monitors: ClassVar[tuple[str, ...]] = ("loss", "average_precision", "roc_auc", "accuracy")
+
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+    ) -> Self:
+        """Train on rows ``X`` with labels ``y``.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_rows, n_columns)
+        y : array-like of shape (n_rows,)
+        sample_weight : array-like of shape (n_rows,), optional
+            Weight of each row, 0 or more; rows of weight 0 are left out.
+        X_val, y_val, sample_weight_val : optional
+            Rows for early stopping, instead of ``validation_fraction``.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            A parameter out of range, fewer than two classes, infinity in ``X``.
+        """
+        y = self._labels(X, y)
+        y_val = None if y_val is None else self._labels(X_val, y_val)
+        return self._fit(
+            X, y, sample_weight, X_val, y_val, sample_weight_val, resume=self.warm_start
+        )
+
+    def partial_fit(
+        self, X: Any, y: Any, classes: Sequence[Any] | None = None, sample_weight: Any = None
+    ) -> Self:
+        """Train one epoch on more rows; ``classes`` lists all classes at the first call.
+
+        Columns, categories and scales stay those of the first call. After loading from a file the
+        optimizer starts afresh.
+        """
+        self.__dict__["_given_classes"] = None if classes is None else np.unique(classes)
+        try:
+            return self._fit(X, self._labels(X, y), sample_weight, resume=True, epochs=1)
+        finally:
+            del self.__dict__["_given_classes"]
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Return logits: shape (n_rows,) for two classes, else (n_rows, n_classes)."""
+        view = self._view("outputs")
+        logits = self._infer(view, self._rows(X))
+        return logits[:, 0] if len(self.classes_) == 2 else logits
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Return probabilities of shape (n_rows, n_classes), in the order of ``classes_``."""
+        logits = self.decision_function(X).astype(np.float64)
+        if logits.ndim == 1:
+            p = expit(logits)
+            return np.column_stack([1 - p, p])
+        return np.asarray(softmax(logits, axis=1))
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return the most probable class of each row."""
+        logits = self.decision_function(X)
+        at = (logits > 0).astype(int) if logits.ndim == 1 else logits.argmax(axis=1)
+        return np.asarray(self.classes_[at])
+
+    def _labels(self, X: Any, y: Any) -> np.ndarray:
+        if y is None:
+            raise ValueError(
+                f"{type(self).__name__} requires y to be passed, but the target y is None"
+            )
+        labels = column_or_1d(y, warn=True)
+        assert_all_finite(labels, input_name="y")
+        check_classification_targets(labels)
+        check_consistent_length(X, labels)
+        return np.asarray(labels)
+
+    def _default_network(self) -> Network:
+        return MLP()
+
+    def _outputs(self, network: Network, features: Any, inputs: Any) -> Any:
+        from fintech_dl.estimators.outputs import Offset
+
+        n_outputs = 1 if len(self.classes_) == 2 else len(self.classes_)
+        logits = network.head(features, n_outputs)
+        if logits.shape[1:] != (n_outputs,):
+            raise ValueError(
+                f"{type(network).__name__}.head returned shape {tuple(logits.shape)}; "
+                f"expected (rows, {n_outputs})"
+            )
+        return Offset(name="log_odds")(logits)
+
+    def _learn_target(self, y: Any, sample_weight: np.ndarray) -> None:
+        given = self.__dict__.get("_given_classes")
+        self.classes_ = np.unique(y) if given is None else given
+        if len(self.classes_) < 2:
+            raise ValueError(
+                f"y holds one class only ({self.classes_[0]!r}); a classifier needs rows of at "
+                "least 2 classes. Widen the training period, or check the label column"
+            )
+
+    def _target(self, y: Any) -> np.ndarray:
+        at = np.searchsorted(self.classes_, y)
+        found = self.classes_[np.minimum(at, len(self.classes_) - 1)]
+        if (found != y).any():
+            new = np.unique(np.asarray(y)[found != y]).tolist()
+            raise ValueError(f"y holds classes {new} that the first fit did not: {self.classes_}")
+        return at.astype(np.int32)[:, None]
+
+    def _weighted(self, y: Any, sample_weight: np.ndarray) -> np.ndarray:
+        if self.class_weight is None:
+            return sample_weight
+        return np.asarray(sample_weight * compute_sample_weight(self.class_weight, y))
+
+    def _adapt(self, model: Any, target: np.ndarray | None, weight: np.ndarray) -> None:
+        assert target is not None
+        share = np.bincount(target[:, 0], weights=weight, minlength=len(self.classes_)) + 1e-3
+        log_share = np.log(share / share.sum())
+        log_odds = log_share[1:] - log_share[0] if len(share) == 2 else log_share
+        model.get_layer("log_odds").offset.assign(log_odds.astype(np.float32))
+
+    def _row_loss(self) -> Callable[[Any, Any], Any]:
+        if self.loss != "focal":
+            return super()._row_loss()
+        from fintech_dl.estimators.outputs import focal
+
+        if not self.focal_gamma >= 0:
+            raise ValueError(f"focal_gamma={self.focal_gamma!r}; allowed: 0 or more")
+        return partial(focal, gamma=float(self.focal_gamma))
+
+    def _strata(self, y: Any) -> np.ndarray:
+        return np.asarray(y)
+
+    def _monitored(self, X: np.ndarray, y: Any, weight: np.ndarray, loss: float) -> float:
+        if self.monitor in (None, "loss"):
+            return -loss
+        logits = self._infer(self._view("outputs"), X)
+        binary = len(self.classes_) == 2
+        if self.monitor == "accuracy":
+            at = (logits[:, 0] > 0).astype(int) if binary else logits.argmax(axis=1)
+            return float(accuracy_score(y, self.classes_[at], sample_weight=weight))
+        target = self._target(y)[:, 0]
+        scores = logits[:, 0] if binary else softmax(logits.astype(np.float64), axis=1)
+        if self.monitor == "roc_auc":
+            return float(roc_auc_score(target, scores, sample_weight=weight, multi_class="ovr"))
+        hits = target if binary else np.eye(len(self.classes_))[target]
+        return float(average_precision_score(hits, scores, sample_weight=weight))

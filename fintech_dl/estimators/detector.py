@@ -1,0 +1,121 @@
+"""The neural anomaly detector."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import OutlierMixin
+
+from fintech_dl.estimators.base import NeuralEstimator
+from fintech_dl.estimators.rows import check_weight
+from fintech_dl.networks.autoencoder import Autoencoder
+from fintech_dl.networks.base import Network, hyperparameters
+
+
+@hyperparameters
+class NeuralDetector(OutlierMixin, NeuralEstimator):
+    """Anomaly detector around any network: rows that the network cannot rebuild are anomalous.
+
+    Use it where labels are missing; where there are hundreds of labels, a classifier finds more.
+
+    Parameters
+    ----------
+    contamination : float, default=0.1
+        Share of the training rows that ``predict`` flags, in (0, 0.5]. Scores do not depend on it.
+
+    Attributes
+    ----------
+    offset_ : float
+        Threshold on ``score_samples``: rows below it are flagged.
+
+    See Also
+    --------
+    NeuralEstimator : All other parameters and fitted attributes.
+
+    Notes
+    -----
+    ``anomaly_score`` is higher for worse rows; ``score_samples`` and ``decision_function`` follow
+    scikit-learn, where lower is worse and ``predict`` gives -1 for anomalies.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fintech_dl import Autoencoder, NeuralDetector
+    >>> X = np.random.default_rng(0).normal(size=(300, 2))
+    >>> X = np.column_stack([X, X[:, 0] + X[:, 1]])
+    >>> model = NeuralDetector(network=Autoencoder(units=16, code=2), learning_rate=0.01,
+    ...                        random_state=0).fit(X)
+    >>> score = model.anomaly_score([[1.0, 1.0, 2.0], [1.0, 1.0, -2.0]])
+    >>> bool(score[1] > score[0])
+    True
+    """
+
+    contamination: float = 0.1
+
+    embed = False
+
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        sample_weight_val: Any = None,
+    ) -> Self:
+        """Train on rows ``X``; ``y`` is ignored.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_rows, n_columns)
+        y : ignored
+        sample_weight : array-like of shape (n_rows,), optional
+            Weight of each row, 0 or more; rows of weight 0 are left out.
+        X_val, sample_weight_val : optional
+            Rows for early stopping, instead of ``validation_fraction``.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            A parameter out of range, infinity in ``X``.
+        """
+        if not 0 < self.contamination <= 0.5:
+            raise ValueError(f"contamination={self.contamination!r}; allowed: (0, 0.5]")
+        self._fit(X, None, sample_weight, X_val, None, sample_weight_val, resume=self.warm_start)
+        scores = self.score_samples(X)
+        weight = check_weight(scores, sample_weight)
+        self.offset_ = _threshold(scores[weight > 0], weight[weight > 0], self.contamination)
+        return self
+
+    def anomaly_score(self, X: Any) -> np.ndarray:
+        """Return one score per row, 0 or more, higher = more anomalous."""
+        view = self._view("anomaly", self._network().anomaly_score)
+        return self._infer(view, self._rows(X)).astype(np.float64)
+
+    def score_samples(self, X: Any) -> np.ndarray:
+        """Return one score per row, lower = more anomalous."""
+        return -self.anomaly_score(X)
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Return scores shifted so that anomalies are negative."""
+        return self.score_samples(X) - self.offset_
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return -1 for anomalies and 1 for other rows."""
+        return np.where(self.decision_function(X) < 0, -1, 1)
+
+    def _default_network(self) -> Network:
+        return Autoencoder()
+
+
+def _threshold(scores: np.ndarray, weight: np.ndarray, share: float) -> float:
+    """Return the score below which ``share`` of the weight lies, between two rows' scores."""
+    ranked, at = np.unique(scores, return_inverse=True)
+    below = np.cumsum(np.bincount(at, weights=weight)) <= share * weight.sum() * (1 + 1e-9)
+    n = int(below.sum())
+    return float(ranked[0] if n == 0 else (ranked[n - 1] + ranked[min(n, len(ranked) - 1)]) / 2)

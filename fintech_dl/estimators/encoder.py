@@ -1,0 +1,115 @@
+"""The neural encoder."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils.validation import check_array
+
+from fintech_dl.estimators.base import NeuralEstimator
+from fintech_dl.networks.autoencoder import Autoencoder
+from fintech_dl.networks.base import Network, hyperparameters
+
+
+@hyperparameters
+class NeuralEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralEstimator):
+    """Encoder around any network: rows to short codes, learned by rebuilding the rows.
+
+    Use it before clustering, search for similar rows, or a simple model. Compare it with PCA of
+    the same size, which is often as good on few columns.
+
+    See Also
+    --------
+    NeuralEstimator : The parameters and fitted attributes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fintech_dl import Autoencoder, NeuralEncoder
+    >>> X = np.random.default_rng(0).normal(size=(200, 5))
+    >>> encoder = NeuralEncoder(network=Autoencoder(units=16, code=2), epochs=5, random_state=0)
+    >>> encoder.fit_transform(X).shape
+    (200, 2)
+    """
+
+    embed = False
+
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        sample_weight_val: Any = None,
+    ) -> Self:
+        """Train on rows ``X``; ``y`` is ignored.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_rows, n_columns)
+        y : ignored
+        sample_weight : array-like of shape (n_rows,), optional
+            Weight of each row, 0 or more; rows of weight 0 are left out.
+        X_val, sample_weight_val : optional
+            Rows for early stopping, instead of ``validation_fraction``.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            A parameter out of range, infinity in ``X``.
+        """
+        return self._fit(
+            X, None, sample_weight, X_val, None, sample_weight_val, resume=self.warm_start
+        )
+
+    def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+        """Train one epoch on more rows, with the columns and scales of the first call."""
+        return self._fit(X, None, sample_weight, resume=True, epochs=1)
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Return codes of shape (n_rows, n_code), float32."""
+        view = self._view("features")
+        return self._infer(view, self._rows(X))
+
+    def inverse_transform(self, X: Any) -> Any:
+        """Return rows rebuilt from codes: an array, or a DataFrame if there are categories."""
+        codes = check_array(X, dtype=np.float32)
+        if codes.shape[1] != self._n_features_out:
+            raise ValueError(
+                f"X has {codes.shape[1]} columns; expected codes of {self._n_features_out} columns"
+            )
+        model = self._model()["model"]
+        rebuilt = self._infer(self._view("decoder", _decode), codes)
+        raw = model.get_layer("encoding").decode(rebuilt, len(self.columns_))
+        if all(column["kind"] == "number" for column in self.columns_):
+            return raw
+        frame = pd.DataFrame(raw, columns=[column["name"] for column in self.columns_])
+        for column in self.columns_:
+            if column["kind"] == "category":
+                values = np.array([None, *column["categories"]], dtype=object)
+                frame[column["name"]] = values[frame[column["name"]].astype(int)]
+        return frame
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+    def _default_network(self) -> Network:
+        return Autoencoder()
+
+    @property
+    def _n_features_out(self) -> int:
+        return int(self._model()["model"].output["features"].shape[-1])
+
+
+def _decode(model: Any, codes: Any) -> Any:
+    return model.get_layer("decoder")(codes)

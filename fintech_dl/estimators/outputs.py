@@ -1,0 +1,74 @@
+"""What stands at the end of a model: losses per row and the offset of the logits.
+
+Imports Keras: import it in methods only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from fintech_dl.networks.base import keras
+
+keras()
+
+from keras import layers, ops  # noqa: E402
+
+Loss = Callable[[Any, Any], Any]
+
+
+class Offset(layers.Layer):
+    """Adds a fixed number per output, learned from the training rows: the log odds of classes."""
+
+    def build(self, shape: Any) -> None:
+        """Create the offset, zero until the estimator sets it."""
+        self.offset = self.add_weight(
+            name="offset", shape=(shape[-1],), initializer="zeros", trainable=False
+        )
+
+    def call(self, inputs: Any) -> Any:
+        """Return the inputs plus the offset."""
+        return inputs + self.offset
+
+
+def squared_error(target: Any, output: Any) -> Any:
+    """Return the mean squared error of each row."""
+    return ops.mean(ops.square(target - output), axis=-1)
+
+
+def absolute_error(target: Any, output: Any) -> Any:
+    """Return the mean absolute error of each row."""
+    return ops.mean(ops.abs(target - output), axis=-1)
+
+
+def huber(target: Any, output: Any) -> Any:
+    """Return Huber's loss of each row: squared up to one standard deviation, then linear."""
+    error = ops.abs(target - output)
+    return ops.mean(ops.where(error <= 1, 0.5 * ops.square(error), error - 0.5), axis=-1)
+
+
+def cross_entropy(target: Any, output: Any) -> Any:
+    """Return the negative log likelihood of each row's class; outputs are logits."""
+    return -_log_likelihood(target, output)
+
+
+def focal(target: Any, output: Any, gamma: float) -> Any:
+    """Return the focal loss: cross entropy, easy rows weighted down by (1 - p)^gamma."""
+    log_p = _log_likelihood(target, output)
+    return -ops.power(1.0 - ops.exp(log_p), gamma) * log_p
+
+
+def _log_likelihood(target: Any, output: Any) -> Any:
+    if output.shape[-1] == 1:
+        sign = 2.0 * ops.cast(target[:, 0], output.dtype) - 1.0
+        return ops.log_sigmoid(sign * output[:, 0])
+    picked = ops.one_hot(ops.cast(target[:, 0], "int32"), output.shape[-1], dtype=output.dtype)
+    return ops.sum(picked * ops.log_softmax(output, axis=-1), axis=-1)
+
+
+LOSSES: dict[str, Loss] = {
+    "squared_error": squared_error,
+    "absolute_error": absolute_error,
+    "huber": huber,
+    "cross_entropy": cross_entropy,
+}

@@ -1,0 +1,1 @@
+"""Networks: tensor to features, one file per family. The only place that names layers."""

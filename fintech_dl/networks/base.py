@@ -1,0 +1,184 @@
+"""What every network promises, and the one door to Keras."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+from typing import Any, ClassVar, TypeVar, dataclass_transform
+
+import numpy as np
+from sklearn.base import BaseEstimator
+
+from fintech_dl.errors import NotInstalledError
+
+Tensor = Any
+Columns = list[dict[str, Any]]
+Settings = dict[str, Any]
+T = TypeVar("T")
+
+
+@dataclass_transform(kw_only_default=True, eq_default=False)
+def hyperparameters(cls: type[T]) -> type[T]:
+    """Make the constructor of a scikit-learn estimator from its annotated fields.
+
+    Fields of base classes come first; every parameter is keyword-only, stored as given and left
+    unchecked until ``fit``, as scikit-learn's contract asks.
+
+    Parameters
+    ----------
+    cls : type
+        A class with annotated fields and their defaults.
+
+    Returns
+    -------
+    type
+        The same class, with a constructor.
+
+    Examples
+    --------
+    >>> from fintech_dl import Network, hyperparameters
+    >>> @hyperparameters
+    ... class Widest(Network):
+    ...     units: int = 512
+    >>> Widest().get_params()
+    {'units': 512}
+    """
+    return dataclass(kw_only=True, eq=False, repr=False)(cls)
+
+
+def keras() -> ModuleType:
+    """Import Keras, on TensorFlow unless ``KERAS_BACKEND`` or what is installed says otherwise.
+
+    Raises
+    ------
+    NotInstalledError
+        Keras or every backend is missing.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if "KERAS_BACKEND" not in os.environ and not find_spec("tensorflow") and find_spec("jax"):
+        os.environ["KERAS_BACKEND"] = "jax"
+    if find_spec("keras") is None or not (find_spec("tensorflow") or find_spec("jax")):
+        raise NotInstalledError(
+            "training needs Keras and a backend, which are not installed; "
+            'install them with: pip install "fintech-dl[tensorflow]" (or "fintech-dl[jax]")'
+        )
+    if "keras" not in sys.modules:
+        with _quiet():
+            import keras as module
+
+            module.ops.zeros(())
+    return sys.modules["keras"]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what TensorFlow's libraries print while they load off the terminal."""
+    with Path(os.devnull).open("w") as nowhere:
+        stderr = os.dup(2)
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
+class Network(BaseEstimator):
+    """Base of all networks: turns encoded columns into features.
+
+    A new network is a class with :func:`hyperparameters`, fields and ``__call__``; every estimator
+    can then hold it. The other methods have defaults that serve most networks.
+
+    Examples
+    --------
+    >>> from fintech_dl import Network, hyperparameters
+    >>> @hyperparameters
+    ... class Cube(Network):
+    ...     units: int = 16
+    ...
+    ...     def __call__(self, inputs):
+    ...         import keras
+    ...         return keras.layers.Dense(self.units, activation="relu")(inputs) ** 3
+    >>> Cube(units=8)
+    Cube(units=8)
+    """
+
+    block_rows: ClassVar[tuple[int, ...]] = (256, 8192)
+    """Row counts of inference blocks between which scores are bit-equal."""
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """Turn the encoded input tensor into features."""
+        raise NotImplementedError(f"{type(self).__name__} must define __call__(self, inputs)")
+
+    def encoding(self, columns: Columns, embed: bool) -> Any:
+        """Return the layer that turns raw columns into the tensor ``__call__`` takes.
+
+        ``embed`` allows trained embeddings of categories, which cannot be rebuilt.
+        """
+        from fintech_dl.networks.encoding import ColumnEncoding
+
+        return ColumnEncoding(columns, embed)
+
+    def head(self, features: Tensor, n_outputs: int) -> Tensor:
+        """Turn features into ``n_outputs`` numbers per row: logits or standardised targets."""
+        layers = keras().layers
+        if len(features.shape) > 2:
+            features = layers.Flatten()(features)
+        return layers.Dense(n_outputs, name="head")(features)
+
+    def decode(self, features: Tensor, inputs: Tensor) -> Tensor:
+        """Turn features back into a tensor of the shape of the encoded ``inputs``."""
+        k = keras()
+        flat = self.head(features, int(np.prod(inputs.shape[1:])))
+        return k.layers.Reshape(inputs.shape[1:])(flat)
+
+    def adapt(
+        self,
+        model: Any,
+        X: np.ndarray,
+        y: np.ndarray | None = None,
+        sample_weight: np.ndarray | None = None,
+    ) -> None:
+        """Set non-trainable weights from training rows, before the first epoch."""
+
+    def training(self, n_rows: int) -> Settings:
+        """Return the recommended training settings for ``n_rows`` training rows."""
+        return {
+            "optimizer": "adam",
+            "learning_rate": 1e-3,
+            "schedule": "constant",
+            "weight_decay": 0.0,
+            "clipnorm": None,
+            "epochs": 50,
+            "batch_size": 256,
+            "patience": 5,
+        }
+
+    def objective(
+        self, model: Any, x: Tensor, y: Tensor | None, loss: Callable[[Tensor, Tensor], Tensor]
+    ) -> Tensor:
+        """Return the loss of each row; without ``y`` the encoded inputs are to be rebuilt."""
+        parts = model(x)
+        return loss(parts["inputs"] if y is None else y, parts["outputs"])
+
+    def anomaly_score(self, model: Any, x: Tensor) -> Tensor:
+        """Return one score per row, higher = more anomalous: the mean squared rebuilding error."""
+        parts = model(x)
+        ops = keras().ops
+        return ops.mean(ops.square(parts["inputs"] - parts["outputs"]), axis=-1)
+
+
+def regularizer(l1: float, l2: float) -> Any:
+    """Return Keras' L1/L2 penalty, or None when both are 0."""
+    return keras().regularizers.L1L2(l1=l1, l2=l2) if l1 or l2 else None
+
+
+def as_tuple(value: Any) -> tuple[Any, ...]:
+    """Return a parameter that is one number or a sequence of them as a tuple."""
+    return tuple(value) if isinstance(value, list | tuple | np.ndarray) else (value,)

@@ -1,0 +1,187 @@
+"""Layers that turn raw columns into what a network sees. Imports Keras: import it in methods only.
+
+Both learn means and scales from training rows (``adapt``) and keep them as non-trainable weights,
+so that a fitted model takes columns as they are: other units, missing values, unseen categories.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+
+from fintech_dl.networks.base import Columns, Tensor, keras
+
+keras()
+
+from keras import layers, ops  # noqa: E402
+
+ONE_HOT_LIMIT = 16
+EXTREME = 1e3  # standardised values are cut here, so that float32 extremes still give finite scores
+
+
+def _mean_scale(values: np.ndarray, weight: np.ndarray) -> tuple[float, float]:
+    """Return the weighted mean and standard deviation (1 if constant) of the finite values."""
+    seen = np.isfinite(values) & (weight > 0)
+    if not seen.any():
+        return 0.0, 1.0
+    v, w = values[seen].astype(np.float64), weight[seen]
+    mean = float(np.average(v, weights=w))
+    scale = float(np.sqrt(np.average((v - mean) ** 2, weights=w)))
+    return mean, scale if scale > 1e-6 * max(abs(mean), 1e-30) else 1.0
+
+
+class _Standardise(layers.Layer):
+    """Shared part: ``mean`` and ``scale`` per number, missing values at the mean."""
+
+    def _statistics(self, n: int) -> None:
+        add = self.add_weight
+        self.mean = add(name="mean", shape=(n,), initializer="zeros", trainable=False)
+        self.scale = add(name="scale", shape=(n,), initializer="ones", trainable=False)
+
+    def _set(self, pairs: list[tuple[float, float]]) -> None:
+        if pairs:
+            mean, scale = np.array(pairs, dtype=np.float32).T
+            self.mean.assign(mean)
+            self.scale.assign(scale)
+
+    def _standardised(self, numbers: Tensor) -> Tensor:
+        z = ops.clip((numbers - self.mean) / self.scale, -EXTREME, EXTREME)
+        return ops.where(ops.isnan(numbers), ops.zeros_like(numbers), z)
+
+
+class ColumnEncoding(_Standardise):
+    """Numbers standardised, missing values at the mean with an indicator, categories one-hot.
+
+    A category that is missing or unseen is all zeros. With ``embed``, a column of more than 16
+    categories becomes a trained embedding instead.
+    """
+
+    def __init__(self, columns: Columns, embed: bool, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        at = range(len(columns))
+        self.numbers = [i for i in at if columns[i]["kind"] == "number"]
+        self.indicated = [j for j, i in enumerate(self.numbers) if columns[i]["has_missing"]]
+        sizes = {i: len(columns[i]["categories"]) for i in at if i not in set(self.numbers)}
+        self.one_hot = {i: n for i, n in sizes.items() if n and (not embed or n <= ONE_HOT_LIMIT)}
+        self.embedded = {i: n for i, n in sizes.items() if n and i not in self.one_hot}
+        self.width = len(self.numbers) + len(self.indicated) + sum(self.one_hot.values())
+
+    def build(self, shape: Any) -> None:
+        """Create the weights."""
+        self._statistics(len(self.numbers))
+        self.embeddings = {}
+        for i, n in self.embedded.items():
+            size = min(32, round(1.6 * n**0.56))
+            self.embeddings[str(i)] = layers.Embedding(n + 1, size, name=f"embedding_{i}")
+            self.embeddings[str(i)].build(None)
+
+    def adapt(self, X: np.ndarray, sample_weight: np.ndarray) -> None:
+        """Learn means and scales from training rows."""
+        self._set([_mean_scale(X[:, i], sample_weight) for i in self.numbers])
+
+    def call(self, inputs: Tensor) -> Tensor:
+        """Return the encoded rows."""
+        parts = []
+        if self.numbers:
+            every = len(self.numbers) == inputs.shape[-1]
+            numbers = inputs if every else ops.take(inputs, self.numbers, axis=1)
+            parts.append(self._standardised(numbers))
+            if self.indicated:
+                missing = ops.cast(ops.isnan(numbers), "float32")
+                parts.append(ops.take(missing, self.indicated, axis=1))
+        for i, n in self.one_hot.items():
+            code = ops.cast(inputs[:, i], "int32")
+            parts.append(ops.cast(ops.equal(code[:, None], ops.arange(1, n + 1)[None]), "float32"))
+        for i in self.embedded:
+            code = ops.cast(inputs[:, i], "int32")
+            known = ops.cast(ops.greater(code, 0), "float32")[:, None]
+            parts.append(self.embeddings[str(i)](code) * known)
+        return ops.concatenate(parts, axis=1) if len(parts) > 1 else parts[0]
+
+    def decode(self, encoded: np.ndarray, n_columns: int) -> np.ndarray:
+        """Turn one-hot encoded rows back into raw columns (categories as codes)."""
+        raw = np.zeros((len(encoded), n_columns), dtype=np.float32)
+        n = len(self.numbers)
+        scale, mean = np.asarray(self.scale), np.asarray(self.mean)
+        raw[:, self.numbers] = encoded[:, :n] * scale + mean
+        start = n + len(self.indicated)
+        for i, size in self.one_hot.items():
+            raw[:, i] = encoded[:, start : start + size].argmax(axis=1) + 1
+            start += size
+        return raw
+
+
+class WindowEncoding(_Standardise):
+    """Columns of a window as (steps, channels), standardised per channel over present steps.
+
+    Columns are step-major, oldest first, named ``channel@-lag``; a channel named ``present`` says
+    with 0 or 1 which steps are not padding, and padded steps are all zeros.
+    """
+
+    def __init__(self, columns: Columns, channels: int | None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        names = [column["name"] for column in columns]
+        if texts := [c["name"] for c in columns if c["kind"] != "number"]:
+            raise ValueError(
+                f"a window takes numbers only; encode the column {texts[0]!r} as numbers first"
+            )
+        self.names = window_channels(names, channels)
+        self.steps, self.n_channels = len(names) // len(self.names), len(self.names)
+        self.present = self.names.index("present") if "present" in self.names else None
+
+    def build(self, shape: Any) -> None:
+        """Create the weights."""
+        self._statistics(self.n_channels)
+
+    def adapt(self, X: np.ndarray, sample_weight: np.ndarray) -> None:
+        """Learn means and scales from training rows."""
+        window = X.reshape(len(X), self.steps, self.n_channels)
+        weight = np.repeat(sample_weight[:, None], self.steps, axis=1)
+        if self.present is not None:
+            weight = weight * (window[:, :, self.present] > 0)
+        pairs = [
+            _mean_scale(window[:, :, c].ravel(), weight.ravel()) for c in range(self.n_channels)
+        ]
+        if self.present is not None:
+            pairs[self.present] = (0.0, 1.0)
+        self._set(pairs)
+
+    def call(self, inputs: Tensor) -> Tensor:
+        """Return the encoded rows."""
+        window = ops.reshape(inputs, (-1, self.steps, self.n_channels))
+        z = self._standardised(window)
+        if self.present is not None:
+            z = z * z[:, :, self.present : self.present + 1]
+        return z
+
+    def decode(self, encoded: np.ndarray, n_columns: int) -> np.ndarray:
+        """Turn encoded rows back into raw columns."""
+        scale, mean = np.asarray(self.scale), np.asarray(self.mean)
+        window = encoded.reshape(len(encoded), self.steps, self.n_channels)
+        return (window * scale + mean).reshape(len(encoded), n_columns).astype(np.float32)
+
+
+def window_channels(names: list[str], channels: int | None) -> list[str]:
+    """Return the channel names of a window's columns, or say what is wrong with the layout."""
+    matches = [re.fullmatch(r"(.+)@-(\d+)", name) for name in names]
+    if channels is None and all(matches):
+        first = matches[0]
+        own = [m[1] for m in matches if m and first and m[2] == first[2]]
+        lags = [int(m[2]) for m in matches[:: len(own)] if m]
+        expected = [f"{name}@-{lag}" for lag in lags for name in own]
+        if expected != names or lags != sorted(lags, reverse=True):
+            wrong = next((a for a, b in zip(names, expected, strict=False) if a != b), names[0])
+            raise ValueError(
+                f"the columns are no window: {wrong!r} is out of place; "
+                "expected all channels of the oldest step first, then those of the next step"
+            )
+        return own
+    n = 1 if channels is None else channels
+    if n < 1 or len(names) % n:
+        raise ValueError(
+            f"channels={n} does not divide the {len(names)} columns into steps; "
+            "a window has steps x channels columns, step after step"
+        )
+    return [f"channel{i}" for i in range(n)]

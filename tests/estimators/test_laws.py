@@ -1,0 +1,263 @@
+"""Laws that hold for every network in every estimator."""
+
+import os
+import pickle
+import random
+import subprocess
+import sys
+from dataclasses import fields
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+
+from fintech_dl import (
+    CNN,
+    GRU,
+    LSTM,
+    MLP,
+    RNN,
+    Autoencoder,
+    NeuralClassifier,
+    NeuralDetector,
+    NeuralEncoder,
+    NeuralRegressor,
+    load,
+    save,
+)
+
+NETWORKS = [
+    MLP(units=8),
+    CNN(filters=4, hidden=8, channels=2),
+    RNN(units=4, channels=2),
+    LSTM(units=4, channels=2),
+    GRU(units=4, channels=2),
+    Autoencoder(units=8, code=3),
+    Autoencoder(kind="cnn", units=4, code=3, channels=2),
+    Autoencoder(kind="lstm", units=4, code=3, channels=2),
+]
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(600, 6)).astype(np.float32)
+Y = (X[:, 0] + 0.5 * X[:, 3] > 0).astype(int)
+SHORT = {"epochs": 2, "batch_size": 64, "random_state": 0}
+
+each_network = pytest.mark.parametrize("network", NETWORKS, ids=repr)
+
+
+def scores(model, rows):
+    for method in ("decision_function", "predict", "transform"):
+        if hasattr(model, method):
+            return getattr(model, method)(rows)
+    raise AssertionError(model)
+
+
+@each_network
+def test_training_moves_every_trainable_weight(network):
+    model = NeuralClassifier(network=network, epochs=1, batch_size=64, random_state=0).fit(X, Y)
+    fresh = clone(model).set_params(learning_rate=0.0).fit(X, Y)
+    kinds = [v.trainable for v in model._model()["model"].weights]
+    moved = [not np.array_equal(a, b) for a, b in zip(model.weights_, fresh.weights_, strict=True)]
+    assert all(m for m, trainable in zip(moved, kinds, strict=True) if trainable)
+    assert any(kinds)
+
+
+@each_network
+def test_a_refit_is_equal_to_the_bit(network):
+    model = NeuralClassifier(network=network, **SHORT)
+    first = scores(model.fit(X, Y), X)
+    assert np.array_equal(scores(clone(model).fit(X, Y), X), first)
+    other = clone(model).set_params(random_state=1).fit(X, Y)
+    assert not np.array_equal(scores(other, X), first)
+
+
+@each_network
+@pytest.mark.parametrize("kind", [NeuralClassifier, NeuralDetector], ids=lambda k: k.__name__)
+def test_a_row_alone_scores_as_in_any_batch(network, kind):
+    model = kind(network=network, **SHORT).fit(X, Y)
+    many = np.tile(X, (16, 1))[:9000]  # one block of 8,192 rows, the rest in blocks of 256
+    together = scores(model, many)
+    alone = np.concatenate([scores(model, many[i : i + 1]) for i in (0, 1, 255, 599)])
+    assert np.array_equal(together[[0, 1, 255, 599]], alone)
+    small = np.concatenate([scores(model, many[i : i + 250]) for i in range(0, 9000, 250)])
+    assert np.array_equal(together, small)
+
+
+@each_network
+def test_saving_and_pickling_keep_scores_and_leave_keras_out(network, tmp_path):
+    model = NeuralClassifier(network=network, **SHORT).fit(X, Y)
+    expected = model.decision_function(X)
+    assert np.array_equal(pickle.loads(pickle.dumps(model)).decision_function(X), expected)
+    assert np.array_equal(load(save(model, tmp_path / "a")).decision_function(X), expected)
+    assert "keras" not in str(pickle.dumps(model))
+
+
+def test_another_backend_gives_the_same_scores(tmp_path):
+    model = NeuralClassifier(network=LSTM(units=8, channels=2), **SHORT).fit(X, Y)
+    np.save(tmp_path / "X.npy", X)
+    np.save(tmp_path / "scores.npy", model.predict_proba(X))
+    save(model, tmp_path / "model")
+    code = (
+        "import sys, numpy as np; from fintech_dl import load; import keras\n"
+        "p = sys.argv[1]; X = np.load(p + '/X.npy')\n"
+        "assert keras.backend.backend() == 'jax'\n"
+        "s = load(p + '/model').predict_proba(X)\n"
+        "assert np.abs(s - np.load(p + '/scores.npy')).max() < 1e-6\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    done = subprocess.run(
+        command, env={**os.environ, "KERAS_BACKEND": "jax"}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("kind", [NeuralClassifier, NeuralRegressor, NeuralDetector, NeuralEncoder])
+def test_global_random_state_is_left_alone(kind):
+    np.random.seed(3)
+    random.seed(3)
+    before = (np.random.get_state()[1].copy(), random.getstate())
+    scores(kind(network=MLP(units=4, dropout=0.1), **SHORT).fit(X, Y), X)
+    assert np.array_equal(np.random.get_state()[1], before[0])
+    assert random.getstate() == before[1]
+
+
+# ---- every hyperparameter does something ------------------------------------------------------
+
+CHANGED = {
+    "epochs": 3,
+    "batch_size": 32,
+    "learning_rate": 0.02,
+    "optimizer": "sgd",
+    "weight_decay": 0.1,
+    "clipnorm": 0.01,
+    "schedule": "cosine",
+    "categorical": [5],
+    "validation_fraction": 0.3,
+    "random_state": 1,
+    "class_weight": {0: 1.0, 1: 20.0},
+}
+LOSS = {NeuralClassifier: "focal", NeuralRegressor: "huber"}
+
+
+def fitted(kind, **parameters):
+    rows = X.copy()
+    rows[:, 5] = RNG_CATEGORIES
+    return scores(kind(**{"network": MLP(units=8), **SHORT, **parameters}).fit(rows, Y), rows)
+
+
+RNG_CATEGORIES = np.random.default_rng(1).integers(0, 4, 600)
+
+
+@pytest.mark.parametrize("kind", [NeuralClassifier, NeuralRegressor, NeuralDetector, NeuralEncoder])
+def test_every_training_parameter_changes_the_scores(kind):
+    base = fitted(kind)
+    names = {f.name for f in fields(kind)}
+    for name, value in CHANGED.items():
+        if name in names:
+            assert not np.array_equal(fitted(kind, **{name: value}), base), name
+    for name in LOSS.get(kind, "").split():
+        assert not np.array_equal(fitted(kind, loss=name), base)
+    untested = names - {*CHANGED, "network", "loss", "monitor", "patience", "temporal"}
+    assert untested <= {"warm_start", "verbose", "focal_gamma", "contamination"}
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw", "adagrad", "rmsprop"])
+def test_every_optimizer_learns(optimizer):
+    model = NeuralClassifier(
+        network=MLP(units=8), optimizer=optimizer, learning_rate=0.05, epochs=15, random_state=0
+    ).fit(X, Y)
+    assert model.score(X, Y) > 0.85
+
+
+def test_schedules_losses_and_penalties_differ():
+    runs = [fitted(NeuralClassifier, schedule=s) for s in ("constant", "linear", "exponential")]
+    runs += [fitted(NeuralClassifier, loss="focal", focal_gamma=g) for g in (0.5, 3.0)]
+    runs += [fitted(NeuralRegressor, loss=name) for name in ("absolute_error", "huber")]
+    for i, a in enumerate(runs):
+        assert not any(np.array_equal(a, b) for b in runs[i + 1 :])
+
+
+NETWORK_CHANGES = [
+    (MLP, {"units": (8, 4)}),
+    (MLP, {"activation": "tanh"}),
+    (MLP, {"dropout": 0.3}),
+    (MLP, {"batch_norm": True}),
+    (MLP, {"l1": 0.1}),
+    (MLP, {"l2": 0.1}),
+    (CNN, {"filters": (4, 4)}),
+    (CNN, {"kernel_size": 2}),
+    (CNN, {"hidden": ()}),
+    (CNN, {"activation": "tanh"}),
+    (CNN, {"dropout": 0.3}),
+    (CNN, {"l1": 0.1}),
+    (CNN, {"l2": 0.1}),
+    (CNN, {"channels": 3}),
+    (LSTM, {"units": (4, 4)}),
+    (LSTM, {"hidden": 8}),
+    (LSTM, {"dropout": 0.3}),
+    (LSTM, {"l1": 0.1}),
+    (LSTM, {"l2": 0.1}),
+    (LSTM, {"channels": 3}),
+    (Autoencoder, {"kind": "cnn"}),
+    (Autoencoder, {"units": 4}),
+    (Autoencoder, {"code": 2}),
+    (Autoencoder, {"activation": "tanh"}),
+    (Autoencoder, {"noise": 0.3}),
+    (Autoencoder, {"dropout": 0.3}),
+    (Autoencoder, {"l1": 0.1}),
+    (Autoencoder, {"l2": 0.1}),
+]
+SMALL = {
+    MLP: {"units": 8},
+    CNN: {"filters": 4, "hidden": 8},
+    LSTM: {"units": 4},
+    Autoencoder: {"units": 8},
+}
+
+
+@pytest.mark.parametrize(("kind", "change"), NETWORK_CHANGES, ids=str)
+def test_every_network_parameter_changes_the_scores(kind, change):
+    def run(**parameters):
+        network = kind(**{**SMALL[kind], **parameters})
+        return scores(NeuralDetector(network=network, **SHORT).fit(X), X)
+
+    assert not np.array_equal(run(), run(**change))
+
+
+def test_every_network_parameter_is_in_the_list_above():
+    listed = {(kind, name) for kind, change in NETWORK_CHANGES for name in change}
+    declared = {(kind, f.name) for kind in SMALL for f in fields(kind)}
+    declared -= {(LSTM, "activation"), (Autoencoder, "channels")}
+    assert declared == listed
+
+
+def test_recurrent_activation_is_that_of_the_dense_layers():
+    runs = [
+        fitted(NeuralClassifier, network=GRU(units=4, hidden=4, activation=a))
+        for a in ("relu", "tanh")
+    ]
+    assert not np.array_equal(*runs)
+
+
+def test_names_of_window_columns_give_the_channels():
+    names = [f"{channel}@-{lag}" for lag in (2, 1, 0) for channel in ("amount", "gap")]
+    frame = pd.DataFrame(X, columns=names)
+    named = NeuralClassifier(network=CNN(filters=4), **SHORT).fit(frame, Y)
+    given = NeuralClassifier(network=CNN(filters=4, channels=2), **SHORT).fit(X, Y)
+    assert np.array_equal(named.decision_function(frame), given.decision_function(X))
+    with pytest.raises(ValueError, match=r"out of place"):
+        NeuralClassifier(network=CNN(), **SHORT).fit(frame[names[::-1]], Y)
+    with pytest.raises(ValueError, match=r"channels=4 does not divide the 6 columns"):
+        NeuralClassifier(network=CNN(channels=4), **SHORT).fit(X, Y)
+
+
+def test_padding_of_a_window_says_nothing():
+    names = [f"{channel}@-{lag}" for lag in (1, 0) for channel in ("amount", "present")]
+    rows = pd.DataFrame(RNG.normal(5, 1, size=(300, 4)).astype(np.float32), columns=names)
+    rows["present@-0"] = 1.0
+    rows["present@-1"] = np.arange(300) % 2
+    rows.loc[rows["present@-1"] == 0, "amount@-1"] = 0.0
+    model = NeuralClassifier(network=LSTM(units=4), **SHORT).fit(rows, Y[:300])
+    padded = rows[rows["present@-1"] == 0]
+    expected = model.decision_function(padded)
+    assert np.array_equal(model.decision_function(padded.assign(**{"amount@-1": 99.0})), expected)

@@ -1,0 +1,44 @@
+"""scikit-learn's own checks on every estimator, and on every family of networks, all passing."""
+
+import os
+
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from fintech_dl import (
+    CNN,
+    GRU,
+    LSTM,
+    MLP,
+    RNN,
+    Autoencoder,
+    NeuralClassifier,
+    NeuralDetector,
+    NeuralEncoder,
+    NeuralRegressor,
+)
+
+FAST = {"epochs": 40, "learning_rate": 0.03, "random_state": 0}
+
+ONE_PER_FAMILY = [
+    NeuralClassifier(network=MLP(units=16), **FAST),
+    NeuralRegressor(network=MLP(units=16), **FAST),
+    NeuralDetector(network=Autoencoder(units=8, code=2), **FAST),
+    NeuralEncoder(network=Autoencoder(units=8, code=2), **FAST),
+    NeuralRegressor(network=LSTM(units=8), **{**FAST, "epochs": 100}),
+    NeuralClassifier(network=CNN(filters=8, hidden=16), **FAST),
+]
+OTHERS = [
+    NeuralClassifier(network=GRU(units=8), **FAST),
+    NeuralRegressor(network=GRU(units=8), **{**FAST, "epochs": 100}),
+    NeuralClassifier(network=LSTM(units=8), **FAST),
+    NeuralRegressor(network=CNN(filters=8, hidden=16), **FAST),
+    NeuralClassifier(network=RNN(units=8), **FAST),
+    NeuralDetector(network=Autoencoder(kind="cnn", units=8, code=2), **FAST),
+    NeuralDetector(network=Autoencoder(kind="lstm", units=8, code=2), **FAST),
+]
+EVERYTHING = os.environ.get("FINTECH_DL_CONTRACT") == "all"
+
+
+@parametrize_with_checks(ONE_PER_FAMILY + (OTHERS if EVERYTHING else []))
+def test_scikit_learn_contract(estimator, check):
+    check(estimator)
