@@ -1,0 +1,1 @@
+"""Dataset cards to clean rows, and quarantined rows with reasons."""

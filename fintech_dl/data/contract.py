@@ -1,0 +1,323 @@
+"""The contract of a dataset: rows that keep it, and rows set aside with the reasons.
+
+Checked with one vectorised mask per rule. Faults of a whole file are errors at once; faults of a
+row set the row aside (quarantine): it is never repaired, dropped or scored.
+"""
+
+import re
+from dataclasses import replace
+from datetime import date
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from fintech_dl.cards import Column, DatasetCard
+from fintech_dl.data.casting import Cast, Mask, cast_column, finish
+from fintech_dl.errors import DataError, UsageError
+
+Moment = str | date | pd.Timestamp
+
+
+class Checked(NamedTuple):
+    """What the contract makes of a frame.
+
+    Attributes
+    ----------
+    clean : DataFrame
+        Rows that keep the contract: the declared columns under their names, in their types.
+    quarantined : DataFrame
+        The other rows as read, with ``source_row`` (data row of the file, the first is 1) and
+        ``reason`` (codes such as ``missing:amount``, joined by ``;``).
+    reasons : dict of str to int
+        Rows per code. A row with two codes counts in both.
+    examples : dict of str to str
+        The first offending cell per code.
+    ignored : list of str
+        Columns that the card does not declare.
+    rules : dict of str to Column
+        The rule of each column of ``clean``.
+    """
+
+    clean: pd.DataFrame
+    quarantined: pd.DataFrame
+    reasons: dict[str, int]
+    examples: dict[str, str]
+    ignored: list[str]
+    rules: dict[str, Column]
+
+
+class Fault(NamedTuple):
+    """A broken rule: its code, the column as read, and the positions of the rows."""
+
+    code: str
+    column: str
+    rows: NDArray[np.intp]
+
+
+def apply_contract(
+    frame: pd.DataFrame, card: DatasetCard, *, as_of: Moment | None = None, scoring: bool = False
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Divide a frame into rows that keep the card's contract and rows that do not.
+
+    For what was found in numbers, use `check_rows`.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        As read; columns under the names of the file.
+    card : DatasetCard
+    as_of : str, date or Timestamp, optional
+        The moment of the data: rows after it are quarantined; a day means its first moment.
+        Default: the card's ``as_of``; where that is empty too, no row is in the future.
+    scoring : bool
+        Labels may be absent or empty.
+
+    Returns
+    -------
+    clean : DataFrame
+    quarantined : DataFrame
+
+    Raises
+    ------
+    DataError
+        A missing column, a column of a wrong type, no rows, times out of order, several time zones
+        in one column, too many rows or all rows to quarantine.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from fintech_dl.cards import Column, Contract, DatasetCard, Source
+    >>> from fintech_dl.data.contract import apply_contract
+    >>> card = DatasetCard(
+    ...     title="Payments", licence="own", source=Source(kind="file", path="payments.csv"),
+    ...     columns={"amount": Column(type="number", min=0)}, contract=Contract(max_quarantined=0.5)
+    ... )
+    >>> clean, quarantined = apply_contract(pd.DataFrame({"amount": [5.0, -1.0]}), card)
+    >>> quarantined.to_dict("records")
+    [{'amount': -1.0, 'source_row': 2, 'reason': 'below_min:amount'}]
+    """
+    checked = check_rows(frame, card, as_of=as_of, scoring=scoring)
+    return checked.clean, checked.quarantined
+
+
+def check_rows(
+    frame: pd.DataFrame,
+    card: DatasetCard,
+    *,
+    as_of: Moment | None = None,
+    scoring: bool = False,
+    text: bool = False,
+    where: str = "",
+) -> Checked:
+    """Return the rows that keep the contract and those that do not, with the reasons counted.
+
+    As `apply_contract`, and:
+
+    Parameters
+    ----------
+    frame, card, as_of, scoring
+        As in `apply_contract`.
+    text : bool
+        All cells were read as text (CSV) and are parsed; a cell that cannot be is quarantined.
+    where : str
+        Name of the file in error texts; default: the card's name.
+    """
+    where = where or f"dataset {card.name!r}"
+    frame = frame.set_axis([str(column) for column in frame.columns], axis=1)
+    rules = _rules(frame, card, scoring, where)
+    if not len(frame):
+        raise DataError(f"{where}: there are no rows; check how the file was made")
+
+    casts: dict[str, Cast] = {}
+    faults: list[Fault] = []
+    for name, (source, rule) in rules.items():
+        cell = f"{where}: column {source!r}"
+        casts[name] = cast_column(frame[source], rule, cell, text)
+        found = _broken(casts[name], rule)
+        if name == card.contract.key:
+            found["duplicate_key"] = _repeated(casts[name])
+        if name == card.contract.time and rule.type == "datetime":
+            found["future_time"] = _future(casts[name], rule, as_of or card.contract.as_of)
+        for code, mask in found.items():
+            if mask.any():
+                faults.append(Fault(f"{code}:{name}", source, np.flatnonzero(mask)))
+
+    bad = np.zeros(len(frame), dtype=bool)
+    for fault in faults:
+        bad[fault.rows] = True
+    examples = {f.code: _example(frame, f) for f in faults}
+    _limit(bad, faults, examples, card, where)
+
+    keep = np.flatnonzero(~bad) if bad.any() else None
+    if card.contract.time:
+        source, rule = rules[card.contract.time]
+        keep = _in_order(casts[card.contract.time], keep, card, f"{where}: column {source!r}")
+    columns = {name: finish(casts.pop(name), rule, keep) for name, (_, rule) in rules.items()}
+    used = {source for source, _ in rules.values()}
+    return Checked(
+        clean=pd.DataFrame(columns, copy=False),
+        quarantined=_set_aside(frame, bad, faults),
+        reasons={f.code: len(f.rows) for f in faults},
+        examples=examples,
+        ignored=[column for column in frame.columns if column not in used],
+        rules={name: rule for name, (_, rule) in rules.items()},
+    )
+
+
+def _rules(
+    frame: pd.DataFrame, card: DatasetCard, scoring: bool, where: str
+) -> dict[str, tuple[str, Column]]:
+    """Return name -> (column of the file, rule), patterns resolved, or say what is missing."""
+    have = list(frame.columns)
+    if twice := sorted({column for column in have if have.count(column) > 1}):
+        raise DataError(f"{where}: the file has several columns named {', '.join(twice)}")
+    declared = {rule.source or name for name, rule in card.columns.items() if "*" not in name}
+    rules, missing = {}, []
+    for name, rule in card.columns.items():
+        label = name in card.contract.labels
+        rule = replace(rule, nullable=True) if label and scoring else rule
+        if "*" in name:
+            matching = [c for c in have if fnmatchcase(c, name) and c not in declared]
+            rules.update({c: (c, rule) for c in sorted(matching, key=_natural)})
+            missing += [] if matching else [name]
+        elif (source := rule.source or name) in have:
+            rules[name] = (source, rule)
+        elif not (label and scoring):
+            missing.append(source)
+    if missing:
+        hints = [get_close_matches(name, have, n=1, cutoff=0.5) for name in missing]
+        told = [
+            f"{name!r}" + (f" (did you mean {hint[0]!r}?)" if hint else "")
+            for name, hint in zip(missing, hints, strict=True)
+        ]
+        shown = ", ".join(have[:30]) + (", ..." if len(have) > 30 else "")
+        raise DataError(
+            f"{where}: missing column {', '.join(told)}; the file has: {shown}. "
+            "Correct the file, or name the column of the file as 'source' in the dataset card"
+        )
+    return rules
+
+
+def _natural(name: str) -> list[tuple[str, int]]:
+    """Sort V2 before V10, whatever the order in the file."""
+    return [(word, int(digits or 0)) for word, digits in re.findall(r"(\D*)(\d*)", name)]
+
+
+def _broken(cast: Cast, rule: Column) -> dict[str, Mask]:
+    """Return the mask of each rule that cells of one column can break."""
+    usable = ~(cast.missing | cast.wrong)
+    found = {"wrong_type": cast.wrong}
+    if not rule.nullable:
+        found["missing"] = cast.missing
+    if rule.type == "number":
+        found["infinite"] = np.isinf(cast.values)
+        usable &= ~found["infinite"]
+    if rule.min is not None:
+        found["below_min"] = usable & (cast.values < rule.min)
+    if rule.max is not None:
+        found["above_max"] = usable & (cast.values > rule.max)
+    if rule.allowed and rule.type == "category":
+        known = np.append(np.isin(np.asarray(cast.values.categories), rule.allowed), True)
+        found["not_allowed"] = usable & ~known[cast.values.codes]
+    elif rule.allowed:
+        found["not_allowed"] = usable & ~np.asarray(pd.Series(cast.values).isin(rule.allowed))
+    return found
+
+
+def _repeated(cast: Cast) -> Mask:
+    """All rows of a key but the first; empty keys are no duplicates of each other."""
+    again: Mask = np.zeros(len(cast.missing), dtype=bool)
+    usable = np.flatnonzero(~(cast.missing | cast.wrong))
+    again[usable] = pd.Series(cast.values[usable]).duplicated()
+    return again
+
+
+def moment(as_of: Moment, timezone: str) -> pd.Timestamp:
+    """Return a moment as naive wall clock of a time zone.
+
+    Raises
+    ------
+    UsageError
+        Text that is no date or time.
+    """
+    try:
+        at = pd.Timestamp(as_of)
+    except ValueError as error:
+        raise UsageError(f'as_of: {as_of!r} is no time; write it like "2018-07-25"') from error
+    return at if at.tzinfo is None else at.tz_convert(timezone).tz_localize(None)
+
+
+def _future(cast: Cast, rule: Column, as_of: Moment) -> Mask:
+    if not as_of:
+        return np.zeros(len(cast.missing), dtype=bool)
+    late: Mask = cast.values > moment(as_of, rule.timezone).to_datetime64()
+    return late & ~(cast.missing | cast.wrong)
+
+
+def _example(frame: pd.DataFrame, fault: Fault) -> str:
+    row = int(fault.rows[0])
+    cell = frame[fault.column].iloc[row]
+    shown = "empty" if pd.api.types.is_scalar(cell) and pd.isna(cell) else repr(str(cell)[:40])
+    return f"row {row + 1}: {fault.column} is {shown}"
+
+
+def _limit(
+    bad: Mask, faults: list[Fault], examples: dict[str, str], card: DatasetCard, where: str
+) -> None:
+    n, total, limit = int(bad.sum()), len(bad), card.contract.max_quarantined
+    if n <= limit * total and n < total:
+        return
+    share = f"all {total:,} rows" if n == total else f"{n:,} of {total:,} rows ({n / total:.1%})"
+    lines = [f"  {f.code} in {len(f.rows):,} of them, first {examples[f.code]}" for f in faults]
+    raise DataError(
+        f"{where}: {share} break the contract of dataset {card.name!r}, which allows {limit:.1%}:\n"
+        + "\n".join(lines)
+        + "\nCorrect the file; if such rows are to be expected, change the rule of the column or "
+        "max_quarantined in the dataset card"
+    )
+
+
+def _in_order(
+    cast: Cast, keep: NDArray[np.intp] | None, card: DatasetCard, where: str
+) -> NDArray[np.intp] | None:
+    """Return the kept rows in time order; rows out of order are an error unless the card sorts.
+
+    Moments are compared, not wall clocks: in the hour that a clock change repeats, rows in order
+    of time are put in order of the wall clock.
+    """
+    rows = np.arange(len(cast.values)) if keep is None else keep
+    clock = cast.values[rows]
+    times = clock if cast.order is None else cast.order[rows]
+    back = np.flatnonzero(times[1:] < times[:-1])
+    if len(back) and card.contract.sorted:
+        (one, early), (two, late) = [
+            (int(row) + 1, _clock(cast.values[row])) for row in rows[back[0] : back[0] + 2]
+        ]
+        raise DataError(
+            f"{where}: rows are not in order: row {two} ({late}) comes after row {one} ({early}); "
+            "sort the file by this column, or set sorted = false in [contract] of the dataset card"
+        )
+    if (clock[1:] >= clock[:-1]).all():
+        return keep
+    ordered: NDArray[np.intp] = rows[np.argsort(clock, kind="stable")]
+    return ordered
+
+
+def _clock(value: Any) -> str:
+    return str(pd.Timestamp(value)) if isinstance(value, np.datetime64) else f"{value:g}"
+
+
+def _set_aside(frame: pd.DataFrame, bad: Mask, faults: list[Fault]) -> pd.DataFrame:
+    rows = np.flatnonzero(bad)
+    reasons = np.full(len(rows), "", dtype=object)
+    for fault in faults:
+        at = np.searchsorted(rows, fault.rows)
+        reasons[at] = [f"{told};{fault.code}" if told else fault.code for told in reasons[at]]
+    taken = frame.iloc[rows].reset_index(drop=True)
+    own = ("source_row", "reason")
+    taken = taken.rename(columns={c: f"{c}_as_read" for c in own if c in taken.columns})
+    return taken.assign(source_row=rows + 1, reason=pd.Series(reasons, dtype="str"))
