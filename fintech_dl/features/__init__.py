@@ -1,0 +1,1 @@
+"""Frames to tables: plain functions that look backwards only and fit nothing."""

@@ -1,0 +1,169 @@
+"""Features look backwards only: no function of fintech_dl.features sees the future.
+
+Every public function there that returns a Table is found by introspection and must have samples.
+For moments T of a sample, rows decided up to T must keep every bit when the rows after T are cut
+off or changed, and when labels that are not known at T are changed.
+"""
+
+import pkgutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from importlib import import_module
+from inspect import isfunction
+from typing import Any, get_type_hints
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fintech_dl import features
+from fintech_dl.features.transactions import card_history
+from fintech_dl.table import Table
+
+Function = Callable[..., Table]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A frame in time order, its columns of time and of labels, and parameters to call with."""
+
+    frame: Callable[[], pd.DataFrame]
+    time: str
+    labels: tuple[str, ...] = ()
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+
+def transactions() -> pd.DataFrame:
+    random = np.random.default_rng(0)
+    n = 600
+    hours = np.sort(random.integers(0, 50 * 24, n))
+    fraud = (random.random(n) < 0.3).astype(np.int8)
+    return pd.DataFrame(
+        {
+            "transaction_id": np.arange(n),
+            "time": np.datetime64("2024-01-01", "us") + hours * np.timedelta64(1, "h"),
+            "customer_id": random.integers(0, 20, n),
+            "terminal_id": random.integers(0, 10, n),
+            "amount": random.integers(0, 20_000, n) / 100,
+            "is_fraud": fraud,
+            "fraud_scenario": fraud * random.integers(1, 4, n),
+        }
+    )
+
+
+def of_transactions(**parameters: Any) -> Sample:
+    return Sample(transactions, "time", ("is_fraud", "fraud_scenario"), parameters)
+
+
+SAMPLES = {
+    "transactions.card_history": [
+        of_transactions(),
+        of_transactions(extra=False, delay_days=0, windows=[0.5, 3]),
+        of_transactions(last=4, horizon_days=10),
+    ],
+}
+
+
+def functions() -> Iterator[tuple[str, Function]]:
+    """Yield every public function of the package that makes a Table."""
+    for module in pkgutil.iter_modules(features.__path__):
+        inside = vars(import_module(f"{features.__name__}.{module.name}"))
+        for name, thing in inside.items():
+            own = isfunction(thing) and thing.__module__ == inside["__name__"]
+            if own and not name.startswith("_") and get_type_hints(thing).get("return") is Table:
+                yield f"{module.name}.{name}", thing
+
+
+def assert_same(before: Table, after: Table, moment: pd.Timestamp) -> None:
+    """Assert that what is known at a moment has the same bits in both tables."""
+    assert before.when is not None
+    assert after.when is not None
+    one = before.rows(np.asarray(before.when <= moment))
+    two = after.rows(np.asarray(after.when <= moment))
+    assert list(one.X.columns) == list(two.X.columns)
+    for column in one.X:
+        bits, others = one.X[column].to_numpy(), two.X[column].to_numpy()
+        assert bits.dtype == others.dtype, column
+        assert bits.tobytes() == others.tobytes(), f"{column} sees beyond {moment}"
+    for part in ("when", "until", "who", "weight"):
+        left, right = getattr(one, part), getattr(two, part)
+        assert (left is None) == (right is None)
+        if left is not None:
+            pd.testing.assert_series_equal(left, right)
+    if one.y is not None and two.y is not None and one.until is not None:
+        known = one.until <= moment
+        pd.testing.assert_series_equal(one.y[known], two.y[known], check_dtype=False)
+
+
+def other_values(
+    frame: pd.DataFrame, rows: np.ndarray[Any, Any], columns: list[str]
+) -> pd.DataFrame:
+    """Return the frame with values of random other rows in the given rows, column by column."""
+    random = np.random.default_rng(1)
+    changed = frame.copy()
+    for column in columns:
+        values = frame[column].to_numpy().copy()
+        values[rows] = random.permutation(values)[: rows.sum()]
+        changed[column] = values
+    return changed
+
+
+def check(make: Function, sample: Sample, moments: int = 6) -> None:
+    frame = sample.frame()
+    whole = make(frame, **sample.parameters)
+    assert whole.when is not None
+    at = np.linspace(0, len(whole) - 2, moments).astype(int)
+    for moment in whole.when.iloc[at]:
+        future = (frame[sample.time] > moment).to_numpy()
+        assert_same(whole, make(frame[~future], **sample.parameters), moment)
+
+        free = [name for name in frame if name != sample.time]
+        changed = other_values(frame, future, free)
+        later = frame[sample.time] + np.where(future, 1, 0) * pd.Timedelta(hours=30)
+        changed[sample.time] = later.astype(frame[sample.time].dtype)
+        assert_same(whole, make(changed, **sample.parameters), moment)
+
+        if sample.labels:
+            known_at = pd.Series(whole.until)
+            unknown = (known_at > moment).to_numpy()
+            assert len(unknown) == len(frame), "labels are tested where rows and frame align"
+            changed = other_values(frame, unknown, list(sample.labels))
+            assert_same(whole, make(changed, **sample.parameters), moment)
+
+
+FOUND = dict(functions())
+
+
+def test_the_functions_are_found():
+    assert FOUND["transactions.card_history"] is card_history
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_changing_or_cutting_the_future_keeps_the_past(name):
+    assert name in SAMPLES, f"add a Sample of {name} to tests/test_causal.py"
+    for sample in SAMPLES[name]:
+        check(FOUND[name], sample)
+
+
+# The check itself must catch what it is for.
+
+
+def next_amount(frame: pd.DataFrame) -> Table:
+    table = card_history(frame)
+    return replace(table, X=table.X.assign(next=frame["amount"].shift(-1, fill_value=0)))
+
+
+def scaled_by_all_rows(frame: pd.DataFrame) -> Table:
+    table = card_history(frame)
+    return replace(table, X=table.X / table.X.max().clip(lower=1))
+
+
+def labels_too_early(frame: pd.DataFrame) -> Table:
+    early, honest = card_history(frame, delay_days=3), card_history(frame, delay_days=7)
+    return replace(early, until=honest.until)
+
+
+@pytest.mark.parametrize("leak", [next_amount, scaled_by_all_rows, labels_too_early])
+def test_a_leak_is_caught(leak):
+    with pytest.raises(AssertionError, match="sees beyond"):
+        check(leak, of_transactions())
