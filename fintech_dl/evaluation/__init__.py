@@ -1,0 +1,1 @@
+"""Honest evidence: splits, metrics, intervals, tests, baselines, report."""

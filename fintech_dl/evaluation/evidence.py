@@ -1,0 +1,205 @@
+"""Scores of model and baselines on the same rows to the evidence part of a run's record."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pandas as pd
+
+from fintech_dl.cards import Decision
+from fintech_dl.errors import UsageError
+from fintech_dl.evaluation.curves import calibration_curve, precision_recall_curve, roc_curve
+from fintech_dl.evaluation.decisions import by_day, cost_curve, decided, summary
+from fintech_dl.evaluation.outcomes import Outcome, evaluate, metric
+from fintech_dl.evaluation.significance import bootstrap, paired_difference, verdict
+
+RESAMPLES = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """A model, or a baseline, and what it scored: one outcome per fold.
+
+    ``reason`` says why a baseline did not run; ``train`` is the outcome on the latest fold's
+    training rows; ``probabilities`` is whether scores are probabilities.
+    """
+
+    name: str
+    title: str
+    is_baseline: bool
+    outcomes: list[Outcome] = field(default_factory=list)
+    train: Outcome | None = None
+    fit_seconds: float = 0.0
+    rows_per_second: float = 0.0
+    peak_memory_mb: float = 0.0
+    probabilities: bool = True
+    reason: str = ""
+
+
+def evidence(
+    scored: Sequence[Scored], metrics: Sequence[str], decision: Decision | None, *, seed: int = 0
+) -> dict[str, Any]:
+    """Return the parts ``models``, ``comparison``, ``verdict`` and ``decision`` of the record.
+
+    Parameters
+    ----------
+    scored : sequence of Scored
+        The model first, then its baselines.
+    metrics : sequence of str
+        See ``outcomes.evaluate``; the first decides the verdict.
+    decision : cards.Decision, optional
+    seed : int
+        Of the resamples.
+
+    Raises
+    ------
+    UsageError
+        There is no metric, or one that is unknown.
+    """
+    if not metrics:
+        raise UsageError("the card names no metrics; the first of them decides the verdict")
+    if decision is not None:
+        scored = [_with_alerts(one, decision) for one in scored]
+    present = [one for one in scored if one.outcomes]
+    own, rivals = present[0], present[1:]
+    record: dict[str, Any] = {
+        "models": [_model(one, metrics, decision, seed) for one in scored],
+        "comparison": [
+            _compared(own, rival, name, seed)
+            for rival in rivals
+            for name in metrics
+            if _fits(own, name) and _fits(rival, name)
+        ],
+        "verdict": {},
+        "decision": {},
+    }
+    if rivals:
+        found = verdict(
+            own.title,
+            {one.title: one.outcomes for one in present},
+            metrics[0],
+            n=RESAMPLES,
+            seed=seed,
+        )
+        words = {"beats": "beats", "is worse than": "worse"}
+        record["verdict"] = {
+            "text": found.text,
+            "outcome": words.get(found.outcome, "same"),
+            "metric": metrics[0],
+            "rival": found.rival,
+        }
+    if decision is not None:
+        record["decision"] = _decision(own, decision, seed)
+        record["decision"]["rivals"] = [
+            _decided(rival, decision, seed) for rival in rivals if _decidable(rival, decision)
+        ]
+    return record
+
+
+def _model(
+    one: Scored, metrics: Sequence[str], decision: Decision | None, seed: int
+) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "name": one.name,
+        "title": one.title,
+        "is_baseline": one.is_baseline,
+        "ran": bool(one.outcomes),
+        "reason": one.reason,
+    }
+    if not one.outcomes:
+        return found
+    fitting = [name for name in metrics if _fits(one, name)]
+    intervals = bootstrap(one.outcomes, fitting, n=RESAMPLES, seed=seed)
+    per_fold = [evaluate(outcome, fitting) for outcome in one.outcomes]
+    curves = {
+        "precision_recall": _plain(precision_recall_curve(one.outcomes, seed=seed)),
+        "roc": _plain(roc_curve(one.outcomes, seed=seed)),
+    }
+    if one.probabilities:
+        curves["calibration"] = _plain(calibration_curve(one.outcomes))
+    found |= {
+        "metrics": {
+            name: {
+                **{key: _number(v) for key, v in value._asdict().items()},
+                "folds": [_number(values[name]) for values in per_fold],
+            }
+            for name, value in intervals.items()
+        },
+        "train_metrics": {}
+        if one.train is None
+        else {k: _number(v) for k, v in evaluate(one.train, fitting).items()},
+        "fit_seconds": one.fit_seconds,
+        "rows_per_second": one.rows_per_second,
+        "peak_memory_mb": one.peak_memory_mb,
+        "curves": curves,
+    }
+    if decision and _decidable(one, decision) and one.outcomes[0].when is not None:
+        days = pd.concat([by_day(outcome, decision) for outcome in one.outcomes])
+        days = days.sort_values("day", kind="stable").assign(day=lambda d: d["day"].astype(str))
+        found["by_day"] = _plain(days)
+    return found
+
+
+def _with_alerts(one: Scored, decision: Decision) -> Scored:
+    """Return the same with the decision's alerts in every outcome, so that savings are defined."""
+    if not one.outcomes or not _decidable(one, decision):
+        return one
+    train = one.train and decided(one.train, decision)
+    return replace(one, outcomes=[decided(o, decision) for o in one.outcomes], train=train)
+
+
+def _compared(own: Scored, rival: Scored, name: str, seed: int) -> dict[str, Any]:
+    found = paired_difference(own.outcomes, rival.outcomes, name, n=RESAMPLES, seed=seed)
+    timed = own.outcomes[0].when is not None
+    return {
+        "rival": rival.title,
+        "metric": name,
+        "difference": _number(found.value),
+        "low": _number(found.low),
+        "high": _number(found.high),
+        "p_value": _number(found.p_value),
+        "test": f"paired bootstrap of {'days' if timed else 'rows'}, two-sided",
+    }
+
+
+def _decision(one: Scored, decision: Decision, seed: int) -> dict[str, Any]:
+    if not _decidable(one, decision):
+        raise UsageError(
+            f'decision.rule = "cost" needs probabilities, which {one.title} does not give; '
+            'use rule = "capacity"'
+        )
+    return _decided(one, decision, seed)
+
+
+def _decided(one: Scored, decision: Decision, seed: int) -> dict[str, Any]:
+    found = summary(one.outcomes, decision)
+    saved: dict[str, Any] = {"value": found["savings"], "low": None, "high": None}
+    if found["savings"] is not None:
+        interval = bootstrap(one.outcomes, ["savings"], n=RESAMPLES, seed=seed)["savings"]
+        saved |= {"low": _number(interval.low), "high": _number(interval.high)}
+    plain = {k: _number(v) if isinstance(v, float) else v for k, v in found.items()}
+    curve = _plain(cost_curve(one.outcomes, decision))
+    return {"name": one.name, **plain, "savings": saved, "curve": curve}
+
+
+def _decidable(one: Scored, decision: Decision) -> bool:
+    return one.probabilities or decision.rule == "capacity"
+
+
+def _fits(one: Scored, name: str) -> bool:
+    """Whether a metric says something about this model's scores."""
+    metric(name)
+    return one.probabilities or name not in ("brier", "log_loss", "ece", "savings")
+
+
+def _plain(frame: pd.DataFrame) -> dict[str, list[Any]]:
+    return {str(name): [_number(v) for v in frame[name].tolist()] for name in frame.columns}
+
+
+def _number(value: Any) -> Any:
+    """Return a number as JSON can hold it: NaN and infinity become None."""
+    if isinstance(value, float):
+        return value if value == value and abs(value) != float("inf") else None
+    return value

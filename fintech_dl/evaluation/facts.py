@@ -1,0 +1,74 @@
+"""What a run's record says of its data, its protocol and the training of its model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.frozen import FrozenEstimator
+
+from fintech_dl.cards import Split
+from fintech_dl.evaluation.splits import Fold
+from fintech_dl.table import Table
+
+KINDS = {
+    "holdout": "The latest rows are the test",
+    "prequential": "Folds in time, each tested by a model trained before it",
+    "purged_kfold": "Each part of the time is tested by a model trained on the others",
+}
+
+
+def data_facts(facts: Mapping[str, Any], table: Table) -> dict[str, Any]:
+    """Return what was read of a dataset, with the times and positives of its table."""
+    assert table.y is not None
+    times = (
+        {}
+        if table.when is None
+        else {"time_from": str(table.when.iloc[0]), "time_to": str(table.when.iloc[-1])}
+    )
+    weight = np.ones(len(table)) if table.weight is None else table.weight.to_numpy()
+    positives = float(table.y.to_numpy() @ weight)
+    return {**facts, **times, "positives": positives, "positive_rate": positives / weight.sum()}
+
+
+def protocol_facts(split: Split, table: Table, parts: Sequence[Fold]) -> dict[str, Any]:
+    """Return how rows were divided, in words and fold by fold."""
+    text = KINDS[split.kind]
+    if split.train:
+        text += f": train on {split.train}, wait {split.gap} for labels, test on {split.test}"
+    if split.remove_known:
+        text += "; whoever was a known case by the test day is left out"
+
+    def fold(part: Fold) -> dict[str, Any]:
+        assert table.y is not None
+        bounds = ("train_from", "train_to", "test_from", "test_to")
+        return {
+            "name": part.name,
+            **{name: str(getattr(part, name) or "") for name in bounds},
+            "rows_train": len(part.train),
+            "rows_test": len(part.test),
+            "positives_train": int(table.y.iloc[part.train].sum()),
+            "positives_test": int(table.y.iloc[part.test].sum()),
+            "removed_known": part.removed_known,
+            "purged": part.purged,
+        }
+
+    return {"kind": split.kind, "text": text + ".", "folds": [fold(part) for part in parts]}
+
+
+def training_facts(model: Any) -> dict[str, Any]:
+    """Return how the network of a fitted pipeline was trained."""
+    while isinstance(model, CalibratedClassifierCV | FrozenEstimator):
+        model = model.estimator
+    last = model.steps[-1][1]
+    if not hasattr(last, "training_"):
+        return {}
+    return {
+        "history": last.history_,
+        "epochs": last.n_iter_,
+        "best_epoch": last.best_epoch_,
+        "parameters": int(sum(np.size(weight) for weight in last.weights_)),
+        "settings": {**last.training_, "network": repr(last.network)},
+    }
