@@ -1,0 +1,1 @@
+"""Batch scoring: every row is scored or quarantined, never lost."""
