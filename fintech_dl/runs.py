@@ -260,15 +260,29 @@ def _fit(model: Any, card: PipelineCard, table: Table, train: Any, own: bool) ->
             extra["sample_weight_val"] = table.weight.iloc[held].to_numpy()
     extra = {k: v for k, v in extra.items() if k in inspect.signature(step.fit).parameters}
     with sklearn.config_context(enable_metadata_routing=True):
-        if extra:
-            step.set_fit_request(**dict.fromkeys(extra, True))
-            model.set_params(transform_input=["X_val"] if "X_val" in extra else None)
+        _route(model, extra)
         model.fit(table.X.iloc[train], table.y.iloc[train], **extra)
+    for part in model.get_params().values():
+        if hasattr(part, "set_fit_request"):  # needed no more, and no data that skops can hold
+            vars(part).pop("_metadata_request", None)
     if calibration is not None:
         weight = None if table.weight is None else table.weight.iloc[late].to_numpy()
         calibrated = CalibratedClassifierCV(FrozenEstimator(model), method=calibration.method)
         return calibrated.fit(table.X.iloc[late], table.y.iloc[late], sample_weight=weight)
     return model
+
+
+def _route(model: Pipeline, extra: Mapping[str, Any]) -> None:
+    """Ask scikit-learn to pass weights and validation rows to the last step, and to no other."""
+    last = model.steps[-1][1]
+    if not extra:
+        return
+    for part in model.get_params().values():
+        takes = part is not last and hasattr(part, "set_fit_request") and hasattr(part, "fit")
+        if takes and "sample_weight" in inspect.signature(part.fit).parameters:
+            part.set_fit_request(sample_weight=False)
+    last.set_fit_request(**dict.fromkeys(extra, True))
+    model.set_params(transform_input=["X_val"] if "X_val" in extra else None)
 
 
 def _outcome(card: PipelineCard, table: Table, at: Any, score: Any) -> Outcome:

@@ -55,11 +55,21 @@ def of_transactions(**parameters: Any) -> Sample:
     return Sample(transactions, "time", ("is_fraud", "fraud_scenario"), parameters)
 
 
+def independent_rows() -> pd.DataFrame:
+    random = np.random.default_rng(1)
+    times = np.datetime64("2024-01-01", "us") + np.sort(random.integers(0, 10**6, 300))
+    amounts = {"time": times, "amount": random.random(300)}
+    return pd.DataFrame({**amounts, "is_fraud": random.integers(0, 2, 300)})
+
+
 SAMPLES = {
     "transactions.card_history": [
         of_transactions(),
         of_transactions(extra=False, delay_days=0, windows=[0.5, 3]),
         of_transactions(last=4, horizon_days=10),
+    ],
+    "rows.as_they_are": [
+        Sample(independent_rows, "time", ("is_fraud",), {"target": "is_fraud", "when": "time"})
     ],
 }
 
@@ -124,9 +134,9 @@ def check(make: Function, sample: Sample, moments: int = 6) -> None:
         assert_same(whole, make(changed, **sample.parameters), moment)
 
         if sample.labels:
-            known_at = pd.Series(whole.until)
-            unknown = (known_at > moment).to_numpy()
-            assert len(unknown) == len(frame), "labels are tested where rows and frame align"
+            assert len(whole) == len(frame), "labels are tested where rows and frame align"
+            never = np.ones(len(frame), dtype=bool)
+            unknown = never if whole.until is None else (whole.until > moment).to_numpy()
             changed = other_values(frame, unknown, list(sample.labels))
             assert_same(whole, make(changed, **sample.parameters), moment)
 

@@ -166,6 +166,65 @@ def card_transactions(
     )
 
 
+def card_components(
+    *, n_rows: int, days: int = 2, fraud_rate: float = 0.002, n_components: int = 28, seed: int = 0
+) -> pd.DataFrame:
+    """Payments described by anonymous components, in the shape of the ULB data.
+
+    Components are independent, each with a smaller spread than the one before; a fraud lies off
+    the centre in every third of them, by an own share of a common shift. Amounts are log-normal.
+
+    Parameters
+    ----------
+    n_rows : int
+    days : int
+        Days over which the payments are spread evenly.
+    fraud_rate : float
+        Share of frauds, above 0 and below 1.
+    n_components : int
+        Columns ``V1``, ``V2``, ...
+    seed : int
+
+    Returns
+    -------
+    DataFrame
+        ``Time`` (seconds), ``V1`` to ``V28``, ``Amount``, ``Class`` (1: fraud), ``piece`` and
+        ``weight`` (1), in time order.
+
+    Raises
+    ------
+    UsageError
+        A parameter out of range.
+
+    Examples
+    --------
+    >>> from fintech_dl.data.synthetic import card_components
+    >>> card_components(n_rows=1000, fraud_rate=0.1)["Class"].mean().round(1)
+    np.float64(0.1)
+    """
+    if n_rows < 1 or days < 1 or n_components < 1 or not 0 < fraud_rate < 1:
+        raise UsageError(
+            f"card_components: n_rows={n_rows}, days={days}, n_components={n_components}, "
+            f"fraud_rate={fraud_rate}; allowed: 1 or more, and a rate above 0 and below 1"
+        )
+    rng = np.random.default_rng(seed)
+    fraud = rng.random(n_rows) < fraud_rate
+    scale = np.linspace(2.0, 0.3, n_components)
+    values = rng.normal(size=(n_rows, n_components)) * scale
+    shift = np.where(np.arange(n_components) % 3 == 0, -2.0 * scale, 0.0)
+    values += np.outer(fraud * rng.uniform(0, 2, n_rows), shift)
+    return pd.DataFrame(
+        {
+            "Time": np.sort(rng.integers(0, days * DAY, n_rows)),
+            **{f"V{i + 1}": values[:, i] for i in range(n_components)},
+            "Amount": rng.lognormal(3.0, 1.5, n_rows).round(2),
+            "Class": fraud.astype(np.int8),
+            "piece": "uniform",
+            "weight": 1.0,
+        }
+    )
+
+
 def _terminals_in_reach(
     rng: np.random.Generator, n_customers: int, n_terminals: int, radius: float
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:

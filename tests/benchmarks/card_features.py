@@ -5,7 +5,7 @@ Run in the repository, with the folder of handbook_transactions.parquet in FINTE
     FINTECH_DL_DATA=../shared/data python tests/benchmarks/card_features.py
 
 Each line of the table is measured in a process of its own, ours and pandas' one after the other;
-the time is the best of three. It takes some five minutes on two cores and starts anew each time.
+the time is the best of five. It takes some three minutes and starts anew each time.
 """
 
 import resource
@@ -98,12 +98,12 @@ CASES: dict[str, tuple[Callable[[pd.DataFrame], Any], Callable[[pd.DataFrame], A
 
 
 def measure(case: str, ours: bool) -> tuple[float, float]:
-    """Return the best of three times in seconds, and the peak memory of the process in GB."""
+    """Return the best of five times in seconds, and the peak memory of the process in GB."""
     make = CASES[case][0 if ours else 1]
     assert make is not None
     frame = transactions()
     seconds = []
-    for _ in range(3):
+    for _ in range(5):
         start = time.perf_counter()
         make(frame)
         seconds.append(time.perf_counter() - start)
@@ -146,7 +146,7 @@ def main() -> None:
     largest, tied = alone(largest_differences)
     print(f"largest relative difference to pandas: {largest:.1e}; {tied} rows tied left out")
     notes = [
-        f"{FILE}: 1,754,155 rows, 4,990 customers, 10,000 terminals; best of three runs each, "
+        f"{FILE}: 1,754,155 rows, 4,990 customers, 10,000 terminals; best of five runs each, "
         "every line in a fresh process; peak memory of the whole process, the frame included.",
         "pandas: one groupby().rolling() per window and statistic, brought back to row order by "
         "one precomputed permutation; windows of events by groupby().shift().",

@@ -62,7 +62,7 @@ def write_result(
     name : str
         Name of the benchmark, for example ``"card_features"``.
     rows : sequence of dict
-        The table, one dict per line; the first one's keys are the columns.
+        The table, one dict per line; their keys are the columns.
     notes : sequence of str
         What a reader must know: protocol, units, bars.
     command : str
@@ -84,16 +84,16 @@ def write_result(
         "notes": list(notes),
         "rows": [dict(row) for row in rows],
     }
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}_{result['date']}.md"
     text = json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False)
+    folder.mkdir(parents=True, exist_ok=True)
     path.with_suffix(".json").write_text(text + "\n", encoding="utf-8")
     path.write_text(_markdown(result), encoding="utf-8")
     return path
 
 
 def _markdown(result: dict[str, Any]) -> str:
-    columns = list(result["rows"][0])
+    columns = list(dict.fromkeys(column for row in result["rows"] for column in row))
     table = [columns, ["---"] * len(columns)]
     table += [[_cell(row.get(column, "")) for column in columns] for row in result["rows"]]
     machine, libraries = (

@@ -8,7 +8,7 @@ import pytest
 
 from fintech_dl.cards import dataset_card
 from fintech_dl.data.frames import load_frame
-from fintech_dl.data.synthetic import card_transactions, generate
+from fintech_dl.data.synthetic import card_components, card_transactions, generate
 from fintech_dl.errors import CardError, UsageError
 
 DAY = pd.Timedelta(days=1)
@@ -201,3 +201,18 @@ def test_parameters_out_of_range(changes, told):
 def test_a_card_that_asks_for_what_is_not_there(use, parameters, told):
     with pytest.raises(CardError, match=told):
         generate(use, parameters)
+
+
+def test_components_have_the_shape_of_the_real_file():
+    frame = load_frame("synthetic_card_components")
+    real = dataset_card("ulb_creditcard_subset")
+    assert len(frame) == 20_000
+    assert set(frame) >= {*real.columns} - {"V*"}
+    assert frame["is_fraud"].mean() == pytest.approx(0.01, abs=0.003)
+    fraud = frame["is_fraud"] == 1
+    gap = frame.loc[fraud].mean(numeric_only=True) - frame.loc[~fraud].mean(numeric_only=True)
+    assert gap["V1"] < -2
+    assert abs(gap["V2"]) < 0.5
+    pd.testing.assert_frame_equal(card_components(n_rows=50), card_components(n_rows=50))
+    with pytest.raises(UsageError, match=r"fraud_rate=0; allowed"):
+        card_components(n_rows=10, fraud_rate=0)
