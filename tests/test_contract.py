@@ -26,9 +26,9 @@ ONE_PER_FAMILY = [
     NeuralEncoder(network=Autoencoder(units=8, code=2), **FAST),
     NeuralRegressor(network=LSTM(units=8), **{**FAST, "epochs": 100}),
     NeuralClassifier(network=CNN(filters=8, hidden=16), **FAST),
+    NeuralClassifier(network=GRU(units=8), **FAST),
 ]
 OTHERS = [
-    NeuralClassifier(network=GRU(units=8), **FAST),
     NeuralRegressor(network=GRU(units=8), **{**FAST, "epochs": 100}),
     NeuralClassifier(network=LSTM(units=8), **FAST),
     NeuralRegressor(network=CNN(filters=8, hidden=16), **FAST),

@@ -15,8 +15,9 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fintech_dl.estimators.columns import Columns, encode_columns, fit_columns
+from fintech_dl.estimators.live import Live, lease, structure
 from fintech_dl.estimators.rows import check_weight, hold_out, in_blocks, merge_equal
-from fintech_dl.estimators.settings import training_settings
+from fintech_dl.estimators.settings import optimizer_settings, training_settings
 from fintech_dl.networks.base import Network, hyperparameters, keras
 
 
@@ -208,31 +209,47 @@ class NeuralEstimator(BaseEstimator):
         if len(rows) <= settings["batch_size"]:
             rows, target, weight = merge_equal(rows, target, weight)
         weight = weight / weight.mean()
-        live = self._live(network, rows, target, weight, seed, settings, resume)
-        trainer = live["trainer"]
+        try:
+            live = self._start(network, rows, target, weight, seed, settings, resume)
+            best = self._train(live, rows, target, weight, seed, settings, validation)
+        except BaseException:  # what was fitted before stays, and not half of what was begun
+            self.__dict__.pop("_lease", None)
+            raise
+        self.best_epoch_ = self.n_iter_ + best
+        self.n_iter_ = len(self.history_["loss"])
+        self.training_ = settings
+        self.weights_ = live.model.get_weights()
+        return self
+
+    def _train(
+        self,
+        live: Live,
+        rows: np.ndarray,
+        target: np.ndarray | None,
+        weight: np.ndarray,
+        seed: int,
+        settings: dict[str, Any],
+        validation: tuple[np.ndarray, Any, np.ndarray] | None,
+    ) -> int:
+        """Train the live model; return the best epoch of this call."""
         from fintech_dl.estimators.training import train
 
-        best = train(
-            trainer,
+        return train(
+            live.trainer,
+            (rows,) if target is None else (rows, target),
             weight=weight,
             epochs=settings["epochs"],
             batch_size=settings["batch_size"],
             rng=np.random.default_rng([seed, self.n_iter_]),
             history=self.history_,
-            model=live["model"],
+            model=live.model,
             validate=self._validator(validation) if validation is not None else None,
             patience=settings["patience"],
             name=type(self).__name__,
             verbose=self.verbose,
         )
-        self.best_epoch_ = self.n_iter_ + best
-        self.n_iter_ = len(self.history_["loss"])
-        self.training_ = settings
-        self.weights_ = live["model"].get_weights()
-        live.pop("trainer" if not (self.warm_start or resume) else "", None)
-        return self
 
-    def _live(
+    def _start(
         self,
         network: Network,
         rows: np.ndarray,
@@ -241,35 +258,37 @@ class NeuralEstimator(BaseEstimator):
         seed: int,
         settings: dict[str, Any],
         resume: bool,
-    ) -> dict[str, Any]:
-        """Return the live model with a trainer over the given rows."""
+    ) -> Live:
+        """Return the live model, ready to train: fresh and adapted to the rows, or as it was."""
         from fintech_dl.estimators.training import RowFunction, Trainer, make_optimizer
 
+        if not resume:
+            self.__dict__.pop("_lease", None)
+            live = self._leased(network, seed)
+            live.model.get_layer("encoding").adapt(rows, weight)
+            network.adapt(live.model, rows, target, weight)
+            self._adapt(live.model, target, weight)
+        live = self._live()
         steps = settings["epochs"] * math.ceil(len(rows) / settings["batch_size"])
-        optimizer = None
-        if resume:
-            live = self._model()
-            optimizer = live.get("optimizer")
-        else:
-            with _seeded(seed):
-                live = {"model": self._build(network), "views": {}}
-            model = live["model"]
-            model.get_layer("encoding").adapt(rows, weight)
-            network.adapt(model, rows, target, weight)
-            self._adapt(model, target, weight)
-            self.__dict__["_cache"] = live
+        ends = steps if settings["schedule"] != "constant" else 0
         loss = self._row_loss()
+        used = structure([self._loss_key(), optimizer_settings(settings)])
+        same = live.trainer is not None and live.used == used and (resume or live.ends == ends)
+        if not same:
 
-        def objective(model: Any, x: Any, y: Any = None) -> Any:
-            return network.objective(model, x, y, loss)
+            def objective(model: Any, x: Any, y: Any = None) -> Any:
+                return network.objective(model, x, y, loss)
 
-        if optimizer is None:
             optimizer = make_optimizer(settings, steps)
-        live["objective"] = RowFunction(live["model"], objective)
-        live["optimizer"] = optimizer
-        arrays = (rows,) if target is None else (rows, target)
-        live["trainer"] = Trainer(live["objective"], optimizer, arrays)
+            live.trainer = Trainer(RowFunction(live.model, objective), optimizer)
+            live.used, live.ends = used, ends
+        elif not resume:
+            live.trainer.restart()
         return live
+
+    def _loss_key(self) -> list[Any]:
+        """Return all that the loss of a row depends on."""
+        return [self.loss or self.losses[0]]
 
     def _adapt(self, model: Any, target: np.ndarray | None, weight: np.ndarray) -> None:
         """Set the estimator's own non-trainable weights from training rows."""
@@ -285,7 +304,7 @@ class NeuralEstimator(BaseEstimator):
 
         def validate() -> tuple[float, float]:
             arrays = (X,) if target is None else (X, target)
-            losses = self._infer(self._cache["objective"], *arrays)
+            losses = self._infer(self._live().trainer.objective, *arrays)
             loss = float(np.average(losses, weights=weight))
             return loss, self._monitored(X, y, weight, loss)
 
@@ -320,26 +339,41 @@ class NeuralEstimator(BaseEstimator):
             )
         return network
 
-    def _model(self) -> dict[str, Any]:
+    def _shape(self) -> int:
+        """Return the number of outputs, if the kind of estimator has targets."""
+        return 0
+
+    def _leased(self, network: Network, seed: int) -> Live:
+        """Lease a live model of this estimator's structure, freshly initialised from the seed."""
+        columns = [
+            [column["name"], column["kind"], len(column["categories"]), column["has_missing"]]
+            for column in self.columns_
+        ]
+        try:
+            key = (type(self), structure([network, columns, self._shape()]))
+        except TypeError:
+            key = None
+        with _seeded(seed):
+            self.__dict__["_lease"] = lease(key, lambda: self._build(network))
+        return self._live()
+
+    def _live(self) -> Live:
         """Return the live model, rebuilt from the fitted arrays when it is not there."""
-        live: dict[str, Any] | None = self.__dict__.get("_cache")
-        if live is None:
+        if "_lease" not in self.__dict__:
             check_is_fitted(self, "weights_")
-            with _seeded(0):
-                model = self._build(self._network())
-            model.set_weights(self.weights_)
-            live = self.__dict__["_cache"] = {"model": model, "views": {}}
+            self._leased(self._network(), 0).model.set_weights(self.weights_)
+        live: Live = self.__dict__["_lease"].live
         return live
 
     def _view(self, name: str, function: Callable[..., Any] | None = None) -> Any:
         """Return the compiled function ``name`` of rows: by default a part of the model."""
-        live = self._model()
-        if name not in live["views"]:
+        views = self._live().views
+        if name not in views:
             from fintech_dl.estimators.training import RowFunction
 
             part = function or (lambda model, x: model(x)[name])
-            live["views"][name] = RowFunction(live["model"], part)
-        return live["views"][name]
+            views[name] = RowFunction(self._live().model, part)
+        return views[name]
 
     def _infer(self, view: Any, *arrays: np.ndarray) -> np.ndarray:
         """Run rows through a compiled function, block by block."""
@@ -347,7 +381,7 @@ class NeuralEstimator(BaseEstimator):
 
     def __getstate__(self) -> dict[str, Any]:
         state: dict[str, Any] = dict(super().__getstate__())
-        state.pop("_cache", None)
+        state.pop("_lease", None)
         return state
 
 

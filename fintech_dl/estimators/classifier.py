@@ -151,6 +151,12 @@ class NeuralClassifier(ClassifierMixin, NeuralEstimator):
     def _default_network(self) -> Network:
         return MLP()
 
+    def _shape(self) -> int:
+        return len(self.classes_)
+
+    def _loss_key(self) -> list[Any]:
+        return [*super()._loss_key(), self.focal_gamma]
+
     def _outputs(self, network: Network, features: Any, inputs: Any) -> Any:
         from fintech_dl.estimators.outputs import Offset
 

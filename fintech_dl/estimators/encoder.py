@@ -86,7 +86,7 @@ class NeuralEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralEst
             raise ValueError(
                 f"X has {codes.shape[1]} columns; expected codes of {self._n_features_out} columns"
             )
-        model = self._model()["model"]
+        model = self._live().model
         rebuilt = self._infer(self._view("decoder", _decode), codes)
         raw = model.get_layer("encoding").decode(rebuilt, len(self.columns_))
         if all(column["kind"] == "number" for column in self.columns_):
@@ -108,7 +108,7 @@ class NeuralEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralEst
 
     @property
     def _n_features_out(self) -> int:
-        return int(self._model()["model"].output["features"].shape[-1])
+        return int(self._live().model.output["features"].shape[-1])
 
 
 def _decode(model: Any, codes: Any) -> Any:

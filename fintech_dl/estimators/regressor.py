@@ -120,6 +120,9 @@ class NeuralRegressor(RegressorMixin, NeuralEstimator):
     def _default_network(self) -> Network:
         return MLP()
 
+    def _shape(self) -> int:
+        return len(self.target_mean_)
+
     def _outputs(self, network: Network, features: Any, inputs: Any) -> Any:
         return network.head(features, len(self.target_mean_))
 

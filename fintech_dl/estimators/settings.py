@@ -42,6 +42,12 @@ def training_settings(estimator: Any, advice: dict[str, Any]) -> dict[str, Any]:
     return settings
 
 
+def optimizer_settings(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings that an optimizer is made of."""
+    names = ("optimizer", "learning_rate", "schedule", "weight_decay", "clipnorm")
+    return {name: settings[name] for name in names}
+
+
 def check_choice(name: str, value: Any, allowed: Sequence[str]) -> None:
     """Raise ValueError unless ``value`` is one of the allowed words."""
     if value not in allowed:

@@ -82,19 +82,26 @@ def batches(
 class Trainer:
     """Runs batches of rows through an objective and an optimizer, on the backend in use."""
 
-    def __init__(self, objective: RowFunction, optimizer: Any, arrays: tuple[Any, ...]) -> None:
+    def __init__(self, objective: RowFunction, optimizer: Any) -> None:
         self.objective, self.optimizer = objective, optimizer
-        self.arrays = tuple(ops.convert_to_tensor(a) for a in arrays)
-        objective(tuple(a[:1] for a in self.arrays))
-        optimizer.build(objective.trainable_variables)
-        self.compiled = {"tensorflow": self._tensorflow, "jax": self._jax}[k.backend.backend()]()
+        self.run: Callable[..., Any] | None = None
 
-    def epoch(self, index: np.ndarray, weights: np.ndarray) -> float:
+    def restart(self) -> None:
+        """Put the optimizer back to where it began."""
+        for variable, value in zip(self.optimizer.variables, self.began, strict=True):
+            variable.assign(value)
+
+    def epoch(self, arrays: tuple[Any, ...], index: np.ndarray, weights: np.ndarray) -> float:
         """Train on every batch once; return the mean loss."""
+        if self.run is None:
+            self.objective(tuple(a[:1] for a in arrays))
+            self.optimizer.build(self.objective.trainable_variables)
+            self.began = [ops.convert_to_numpy(v) for v in self.optimizer.variables]
+            self.run = {"tensorflow": self._tensorflow, "jax": self._jax}[k.backend.backend()]()
         total = 0.0
         for start in range(0, len(index), STEPS_PER_CALL):
             stretch = slice(start, start + STEPS_PER_CALL)
-            total += float(self.compiled(self.arrays, index[stretch], weights[stretch]))
+            total += float(self.run(arrays, index[stretch], weights[stretch]))
         return total / len(index)
 
     def _tensorflow(self) -> Callable[..., Any]:
@@ -167,6 +174,7 @@ class Trainer:
 
 def train(
     trainer: Trainer,
+    arrays: tuple[np.ndarray, ...],
     *,
     weight: np.ndarray,
     epochs: int,
@@ -184,10 +192,11 @@ def train(
     ``validate`` returns the validation loss and the monitored value (higher = better); the weights
     of the best epoch are put back at the end. ``history`` is extended in place.
     """
+    on_device = tuple(ops.convert_to_tensor(a) for a in arrays)
     best, best_epoch, best_weights = -math.inf, 0, None
     for epoch in range(1, epochs + 1):
         started = time.perf_counter()
-        loss = trainer.epoch(*batches(rng, weight, batch_size))
+        loss = trainer.epoch(on_device, *batches(rng, weight, batch_size))
         if not math.isfinite(loss):
             raise ValueError(
                 f"training diverged in epoch {epoch}: the loss is {loss}. Lower learning_rate, "

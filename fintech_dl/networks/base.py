@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -73,7 +74,13 @@ def keras() -> ModuleType:
             import keras as module
 
             module.ops.zeros(())
+        logging.getLogger("tensorflow").addFilter(_is_no_retracing)
     return sys.modules["keras"]
+
+
+def _is_no_retracing(message: logging.LogRecord) -> bool:
+    """Drop TensorFlow's advice on tracing: every fit traces its own network, as it should."""
+    return "triggered tf.function retracing" not in message.getMessage()
 
 
 @contextmanager

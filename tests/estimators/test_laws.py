@@ -26,6 +26,7 @@ from fintech_dl import (
     load,
     save,
 )
+from fintech_dl.evaluation.memory import peak_memory
 
 NETWORKS = [
     MLP(units=8),
@@ -52,11 +53,38 @@ def scores(model, rows):
     raise AssertionError(model)
 
 
+def test_a_fit_is_the_same_whoever_used_the_compiled_network_before():
+    def fit(rows, **parameters):
+        network = MLP(units=8, dropout=0.3, l2=0.01)
+        model = NeuralClassifier(network=network, **{**SHORT, **parameters})
+        return model.fit(rows, Y[: len(rows)])
+
+    first = fit(X).decision_function(X)
+    fit(X[:300] * 7, random_state=5, learning_rate=0.1)
+    assert np.array_equal(fit(X).decision_function(X), first)
+    a, b = fit(X), fit(X, random_state=2)  # two at once do not share weights
+    assert np.array_equal(a.decision_function(X), first)
+    assert not np.array_equal(b.decision_function(X), first)
+    assert np.array_equal(fit(X).decision_function(X), first)
+
+
+def test_memory_stays_flat_over_many_fits():
+    def peak(n):
+        with peak_memory() as found:
+            for seed in range(n):
+                model = NeuralClassifier(network=MLP(units=8), epochs=1, random_state=seed)
+                model.fit(X, Y).predict(X)
+        return found[0]
+
+    before = peak(10)
+    assert peak(40) < before + 15
+
+
 @each_network
 def test_training_moves_every_trainable_weight(network):
     model = NeuralClassifier(network=network, epochs=1, batch_size=64, random_state=0).fit(X, Y)
     fresh = clone(model).set_params(learning_rate=0.0).fit(X, Y)
-    kinds = [v.trainable for v in model._model()["model"].weights]
+    kinds = [v.trainable for v in model._live().model.weights]
     moved = [not np.array_equal(a, b) for a, b in zip(model.weights_, fresh.weights_, strict=True)]
     assert all(m for m, trainable in zip(moved, kinds, strict=True) if trainable)
     assert any(kinds)

@@ -1,0 +1,80 @@
+"""Live Keras models, handed from fit to fit: one structure is compiled once, not at every fit.
+
+A search of a hundred fits thereby compiles each network once, and memory stays flat: TensorFlow
+never gives back what a compiled function took.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections import deque
+from collections.abc import Callable, Hashable
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+
+MOST_IDLE = 8
+
+_idle: deque[tuple[Hashable, Live]] = deque(maxlen=MOST_IDLE)
+
+
+class Live:
+    """A Keras model with what was compiled for it; belongs to one estimator at a time."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self.views: dict[str, Any] = {}
+        self.trainer: Any = None
+        self.used: Hashable = None  # loss and optimizer that the trainer was made of
+        self.ends = 0  # step at which its schedule ends, 0 if it has none
+
+
+class Lease:
+    """Holds a live model for one estimator; when the lease is gone, the model is idle again."""
+
+    def __init__(self, key: Hashable, live: Live) -> None:
+        self.live = live
+        if key is not None:
+            weakref.finalize(self, _idle.append, (key, live))
+
+
+def lease(key: Hashable, build: Callable[[], Any]) -> Lease:
+    """Return a freshly initialised model: an idle one of the same structure, or the one built.
+
+    Parameters
+    ----------
+    key : hashable or None
+        Equal for equal structures; None for a model that nobody else may have later.
+    build : callable
+        Returns a new Keras model, its random weights drawn.
+    """
+    fresh = build()
+    for at, (other, live) in enumerate(_idle):
+        if other == key and key is not None:
+            del _idle[at]
+            for old, new in zip(live.model.variables, fresh.variables, strict=True):
+                old.assign(new)
+            return Lease(key, live)
+    return Lease(key, Live(fresh))
+
+
+def structure(value: Any) -> Hashable:
+    """Return a key of a network, equal only if the same class has equal parameters.
+
+    Raises
+    ------
+    TypeError
+        A parameter that cannot be compared.
+    """
+    if isinstance(value, BaseEstimator):
+        parameters = value.get_params(deep=False)
+        return (type(value), *((name, structure(parameters[name])) for name in sorted(parameters)))
+    if isinstance(value, dict):
+        return ("dict", *((key, structure(value[key])) for key in sorted(value)))
+    if isinstance(value, list | tuple):
+        return ("list", *map(structure, value))
+    if isinstance(value, np.ndarray):
+        return (value.shape, str(value.dtype), value.tobytes())
+    hash(value)
+    return (type(value), value)
