@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
-from collections.abc import Mapping, Sequence
+import stat
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -23,22 +26,34 @@ FORMAT = 1
 MANIFEST = "MANIFEST.json"
 MODEL = "model.skops"
 LARGEST_FILE = 2 * 1024**3
+PREPROCESSING = ("_as_floats", "_as_text", "_numbers", "_categories")
 TRUSTED = frozenset(
     {
         "numpy.dtype",
-        "fintech_dl.evaluation.baselines._as_floats",
-        "fintech_dl.evaluation.baselines._as_text",
+        "collections.OrderedDict",
+        *(f"fintech_dl.evaluation.baselines.{name}" for name in PREPROCESSING),
         *(f"fintech_dl.{home}.{name}" for name, home in _HOME.items() if name[0].isupper()),
         "sklearn.calibration._CalibratedClassifier",
         "sklearn.calibration._SigmoidCalibration",
         "sklearn.calibration._TemperatureScaling",
+        "sklearn.compose._column_transformer.make_column_selector",
+        "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+        "sklearn.tree._tree.Tree",
+        "sklearn.utils._bunch.Bunch",
+        "lightgbm.basic.Booster",
+        "lightgbm.sklearn.LGBMClassifier",
+        "lightgbm.sklearn.LGBMRegressor",
     }
 )
 PACKAGES = ("fintech-dl", "numpy", "pandas", "scikit-learn", "skops", "keras", "tensorflow", "jax")
 
 
 def save(
-    model: Any, folder: str | Path, *, records: Mapping[str, Mapping[str, Any]] | None = None
+    model: Any,
+    folder: str | Path,
+    *,
+    records: Mapping[str, Mapping[str, Any]] | None = None,
+    trust: Sequence[str] = (),
 ) -> Path:
     """Save a fitted estimator or Pipeline as a folder.
 
@@ -47,11 +62,14 @@ def save(
     Parameters
     ----------
     model : fitted scikit-learn estimator
-        Every type in it must be on the loader's list: fintech_dl's and scikit-learn's own are.
+        Every type in it must be on the loader's list: fintech_dl's estimators and networks are,
+        scikit-learn's usual ones, and LightGBM's.
     folder : str or Path
         Must not exist yet, or be empty.
     records : mapping of str to mapping, optional
         JSON-plain records to keep beside the model, by name: card, contract, metrics.
+    trust : sequence of str
+        Further types that the model may hold; whoever loads it has to name them too.
 
     Returns
     -------
@@ -75,11 +93,8 @@ def save(
     ...     load(save(model, f"{folder}/artefact")).predict([[1.0]]).tolist()
     [1]
     """
-    import skops.io
-
     folder = Path(folder)
-    files = {MODEL: skops.io.dumps(model)}
-    _refuse_unknown(files[MODEL], (), f"{type(model).__name__}")
+    files = {MODEL: to_bytes(model, trust)}
     for name, record in (records or {}).items():
         if not name.isidentifier():
             raise UsageError(f"record name {name!r}: letters, digits and _ only")
@@ -108,6 +123,34 @@ def save(
             f"{folder}: cannot be written ({error.strerror}); choose another folder"
         ) from error
     return folder
+
+
+def to_bytes(model: Any, trust: Sequence[str] = ()) -> bytes:
+    """Return the model as ``save`` writes it.
+
+    Raises
+    ------
+    ArtefactError
+        The model holds a type that ``load`` would refuse, or that cannot be written.
+
+    Examples
+    --------
+    >>> from sklearn.dummy import DummyClassifier
+    >>> from fintech_dl.artefact import to_bytes
+    >>> to_bytes(DummyClassifier())[:2]
+    b'PK'
+    """
+    import skops.io
+
+    try:
+        data: bytes = skops.io.dumps(model)
+    except Exception as error:
+        raise ArtefactError(
+            f"{type(model).__name__}: cannot be saved ({str(error) or type(error).__name__}). It "
+            "must hold nothing but numbers, text, and estimators; no set_fit_request, no lambda"
+        ) from error
+    _refuse_unknown(data, trust, type(model).__name__)
+    return data
 
 
 def load(folder: str | Path, *, trust: Sequence[str] = ()) -> Any:
@@ -164,32 +207,28 @@ def read_record(folder: str | Path, name: str) -> dict[str, Any]:
     files = read_files(folder)
     if f"{name}.json" not in files:
         raise ArtefactError(f"{folder}: holds no record {name!r}; it was saved without a pipeline")
-    record: dict[str, Any] = json.loads(files[f"{name}.json"])
+    try:
+        record: dict[str, Any] = json.loads(files[f"{name}.json"])
+    except (ValueError, RecursionError) as error:
+        raise ArtefactError(f"{folder}: {name}.json cannot be read: {error}") from error
     return record
 
 
 def read_files(folder: str | Path) -> dict[str, bytes]:
     """Return the bytes of every file of an artefact, each equal to its digest in the manifest."""
     folder = Path(folder)
-    if not (folder / MANIFEST).is_file():
-        raise ArtefactError(
-            f"{folder}: is no artefact (there is no {MANIFEST}); "
-            "name the folder `artefact` of a run, or one that fintech_dl.save wrote"
-        )
     manifest = _manifest(folder)
-    found = {path.name for path in folder.iterdir()}
+    with _readable(folder):
+        found = set(os.listdir(folder))
     listed = {*manifest["files"], MANIFEST}
+    wrong = {"missing": sorted(listed - found), "not of this artefact": sorted(found - listed)}
     if found != listed:
-        raise ArtefactError(
-            f"{folder}: missing {sorted(listed - found)}, foreign {sorted(found - listed)}; "
-            "copy the artefact again as a whole"
-        )
+        told = [f"{what}: {', '.join(map(repr, names))}" for what, names in wrong.items() if names]
+        raise ArtefactError(f"{folder}: {'; '.join(told)}. Copy the artefact again as a whole")
     files = {}
     for name, entry in manifest["files"].items():
         path = folder / name
-        if path.is_symlink() or not path.is_file() or path.stat().st_size > LARGEST_FILE:
-            raise ArtefactError(f"{path}: must be a plain file of at most {LARGEST_FILE} bytes")
-        data = path.read_bytes()
+        data = _read(path)
         if len(data) != entry["bytes"] or hashlib.sha256(data).hexdigest() != entry["sha256"]:
             raise ArtefactError(
                 f"{path}: changed since it was saved ({len(data)} bytes, {entry['bytes']} "
@@ -204,18 +243,53 @@ def digest(folder: str | Path) -> str:
     return str(_manifest(Path(folder))["seal"])
 
 
+def _read(path: Path) -> bytes:
+    """Return the bytes of a plain file that is not absurdly large."""
+    with _readable(path):
+        about = path.lstat()
+        if not stat.S_ISREG(about.st_mode) or about.st_size > LARGEST_FILE:
+            raise ArtefactError(
+                f"{path}: is a link, a folder, a device or above {LARGEST_FILE // 1024**3} GiB, "
+                "not a plain file. Copy the artefact again as a whole"
+            )
+        return path.read_bytes()
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Tell what cannot be read in the words of an artefact."""
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ArtefactError(
+            f"{path.parent}: is no artefact (there is no {path.name}); "
+            "name the folder `artefact` of a run, or one that fintech_dl.save wrote"
+        ) from error
+    except OSError as error:
+        raise ArtefactError(
+            f"{path}: cannot be read ({error.strerror}); let the account that runs this read it"
+        ) from error
+
+
 def _manifest(folder: Path) -> dict[str, Any]:
-    data = (folder / MANIFEST).read_bytes()
+    data = _read(folder / MANIFEST)
     try:
         manifest = json.loads(data)
         body = {key: value for key, value in manifest.items() if key != "seal"}
         if _json(_sealed(body)) != data:
             raise ValueError("its seal does not fit")
         if manifest["format"] != FORMAT:
-            raise ValueError(f"format {manifest['format']}, this version reads {FORMAT}")
+            raise ArtefactError(
+                f"{folder}: is of format {manifest['format']}, this version of fintech_dl reads "
+                f"{FORMAT}; use the version that saved it, or retrain"
+            )
+        if MODEL not in manifest["files"]:
+            raise ValueError(f"it lists no {MODEL}")
         for name, entry in manifest["files"].items():
-            if Path(name).name != name or not isinstance(entry["bytes"], int):
-                raise ValueError(f"file name {name!r}")
+            if Path(name).name != name or entry.keys() != {"bytes", "sha256"}:
+                raise ValueError(f"file {name!r}")
+    except ArtefactError:
+        raise
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ArtefactError(
             f"{folder / MANIFEST}: changed since it was saved ({error}). "
@@ -243,7 +317,8 @@ def _refuse_unknown(data: bytes, trust: Sequence[str], where: str) -> None:
     if unknown:
         raise ArtefactError(
             f"{where}: the model holds types that are not trusted: {', '.join(sorted(unknown))}. "
-            "If you know their code, name them: load(folder, trust=[...])"
+            "Do not use it, unless they are your own classes: then name them in Python, in "
+            "save(..., trust=[...]) and load(..., trust=[...])"
         )
 
 

@@ -158,7 +158,10 @@ class Test:
 
 @dataclass(frozen=True, kw_only=True)
 class PipelineCard:
-    """A pipeline: the question, and everything that is done to answer it."""
+    """A pipeline: the question, and everything that is done to answer it.
+
+    ``words`` says what the report calls a ``row``, ``rows``, a ``positive`` and ``positives``.
+    """
 
     title: str
     question: str
@@ -173,6 +176,7 @@ class PipelineCard:
     search: Search | None = None
     history: str = ""
     limits: list[str] = field(default_factory=list)
+    words: dict[str, str] = field(default_factory=dict)
     test: Test | None = None
     name: str = ""
     folder: Path = Path()

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import tomllib
+import traceback
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
 from fintech_dl import __version__, cards
-from fintech_dl.errors import FintechError, UsageError
+from fintech_dl.errors import CardError, FintechError, UsageError
+from fintech_dl.records import read_toml
 
 app = typer.Typer(
     name="fintech-dl",
@@ -25,6 +28,7 @@ app = typer.Typer(
 )
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
+STOPPED = "stopped; nothing was left half-written"
 KINDS = {
     "pipelines": "questions that can be answered: fintech-dl run NAME",
     "datasets": "data that can be read: fintech-dl show NAME",
@@ -52,10 +56,15 @@ def options(
 def list_(as_json: AsJson = False) -> None:
     """List the pipelines, datasets and networks there are."""
     found: dict[str, dict[str, str]] = {"pipelines": {}, "datasets": {}, "networks": {}}
-    for name in cards.names("pipelines"):
-        found["pipelines"][name] = cards.pipeline_card(name).question
-    for name in cards.names("datasets"):
-        found["datasets"][name] = cards.dataset_card(name).title
+    for kind, read, key in (
+        ("pipelines", cards.pipeline_card, "question"),
+        ("datasets", cards.dataset_card, "title"),
+    ):
+        for name in cards.names(kind):
+            try:
+                found[kind][name] = getattr(read(name), key)
+            except CardError as error:  # one broken card does not hide the others
+                found[kind][name] = f"cannot be used: {error}"
     from fintech_dl import _HOME
 
     for name, home in _HOME.items():
@@ -157,6 +166,9 @@ def score(
         f"{counts['rows_read']:,} rows read: {counts['rows_scored']:,} scored{alerts}, "
         f"{counts['rows_quarantined']:,} quarantined"
     )
+    past = counts["history"]
+    if past and past["rows_quarantined"]:
+        typer.echo(f"{past['rows_quarantined']:,} rows of the history broke the contract: left out")
     typer.echo(f"scores  {done.folder / 'scores.parquet'}")
     if counts["rows_quarantined"]:
         typer.echo(f"quarantine  {done.folder / 'quarantine.csv'}")
@@ -164,55 +176,58 @@ def score(
 
 def main() -> None:
     """Run the command line; turn errors into one clear line and the right exit code."""
-    debug = "--debug" in sys.argv
+    # Threads that wait must not spin: on a busy machine gradient boosting would take minutes.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    signal.signal(signal.SIGTERM, lambda *_: _fail(STOPPED, 143))
     command = typer.main.get_command(app)
     try:
         code = command.main(args=sys.argv[1:], prog_name="fintech-dl", standalone_mode=False)
-        sys.exit(code if isinstance(code, int) else 0)
-    except typer.Abort:
-        _fail("stopped; nothing was left half-written", 130)
-    except KeyboardInterrupt:
-        _fail("stopped; nothing was left half-written", 130)
+    except (typer.Abort, KeyboardInterrupt):
+        _fail(STOPPED, 130)
     except FintechError as error:
-        if debug:
-            raise
         _fail(str(error), error.exit_code)
     except Exception as error:
         if hasattr(error, "exit_code") and hasattr(error, "format_message"):
-            _fail(error.format_message(), error.exit_code)
-        if debug:
-            raise
+            _fail(_usage(error), error.exit_code)
         _fail(
-            f"{type(error).__name__}: {error}\nThis was not foreseen. Run it again with --debug "
-            "after `fintech-dl` to see where it happened",
+            f"{type(error).__name__}: {error}\nThis was not foreseen. Run it again as "
+            "`fintech-dl --debug ...` to see where it happened",
             1,
         )
+    if code == 130:  # Typer has caught Ctrl-C
+        _fail(STOPPED, 130)
+    sys.exit(code if isinstance(code, int) else 0)
 
 
-def _fail(text: str, code: int) -> None:
-    print(f"fintech-dl: {text}", file=sys.stderr)
+def _fail(text: str, code: int) -> NoReturn:
+    if "--debug" in sys.argv and sys.exc_info()[1] is not None:
+        traceback.print_exc()
+    if text:
+        print(f"fintech-dl: {text}", file=sys.stderr)
     sys.exit(code)
+
+
+def _usage(error: Any) -> str:
+    """Return what is wrong with the words of the command line, and where help is."""
+    said = str(error.format_message())
+    asked = error.ctx.command_path if getattr(error, "ctx", None) else "fintech-dl"
+    end = "" if said.endswith((".", "?")) else "."
+    return f"{said}{end} See {asked} --help" if said else ""
 
 
 def _either(name: str) -> tuple[str, Any]:
     """Return the kind and the card of a name, which may be of a pipeline or of a dataset."""
     if name.endswith(".toml"):
-        raw = Path(name)
-        is_pipeline = raw.is_file() and "question" in tomllib.loads(raw.read_text())
-        return (
-            ("pipeline", cards.pipeline_card(name))
-            if is_pipeline
-            else (
-                "dataset",
-                cards.dataset_card(name),
-            )
-        )
-    if name in cards.names("pipelines"):
+        is_pipeline = "question" in read_toml(Path(name))
+    else:
+        known = cards.names("pipelines") + cards.names("datasets")
+        if name not in known:
+            hint = cards.nearest(name, known)
+            raise UsageError(f"unknown pipeline or dataset {name!r}; {hint}")
+        is_pipeline = name in cards.names("pipelines")
+    if is_pipeline:
         return "pipeline", cards.pipeline_card(name)
-    if name in cards.names("datasets"):
-        return "dataset", cards.dataset_card(name)
-    known = cards.names("pipelines") + cards.names("datasets")
-    raise UsageError(f"unknown pipeline or dataset {name!r}; {cards.nearest(name, known)}")
+    return "dataset", cards.dataset_card(name)
 
 
 def _assignments(texts: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -3,6 +3,9 @@
 Every text says what came, what is allowed and what to do.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class FintechError(Exception):
     """Base of all errors that fintech_dl raises on purpose."""
@@ -59,3 +62,26 @@ def require(module: str, extra: str) -> None:
             f"this needs the library {module!r}, which is not installed; "
             f'install it with: pip install "fintech-dl[{extra}]"'
         )
+
+
+@contextmanager
+def told_as(kind: type[FintechError], where: str) -> Iterator[None]:
+    """Tell a library's ValueError or TypeError as an error of ours that says where it arose.
+
+    For calls with what a user gave: scikit-learn, Keras and feature functions check it themselves.
+
+    Examples
+    --------
+    >>> from fintech_dl.errors import CardError, told_as
+    >>> with told_as(CardError, "fraud.toml: step 1"):
+    ...     int("many")
+    Traceback (most recent call last):
+    ...
+    fintech_dl.errors.CardError: fraud.toml: step 1: invalid literal for int() with base 10: 'many'
+    """
+    try:
+        yield
+    except FintechError:
+        raise
+    except (ValueError, TypeError) as error:
+        raise kind(f"{where}: {error}") from error

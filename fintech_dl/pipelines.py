@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Mapping
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import Any
 
 import pandas as pd
 from sklearn.pipeline import Pipeline
 
-from fintech_dl.cards import PipelineCard, pipeline_card
+from fintech_dl import features
+from fintech_dl.cards import PipelineCard, duration, pipeline_card
 from fintech_dl.data.frames import read_dataset
-from fintech_dl.errors import CardError, NotInstalledError, require
+from fintech_dl.errors import CardError, NotInstalledError, require, told_as
 from fintech_dl.records import nearest
 from fintech_dl.table import Table
 
@@ -112,30 +115,64 @@ def make(spec: Any, where: str) -> Any:
     for key in values:
         if key not in allowed:
             raise CardError(f"{where}: {name} has no parameter {key!r}; {nearest(key, allowed)}")
-    return found(**values)
+    with told_as(CardError, f"{where}: {name}"):
+        return found(**values)
 
 
 def make_table(spec: Mapping[str, Any], frame: pd.DataFrame, **extra: Any) -> Table:
     """Call the feature function that a card's ``[table]`` names on a clean frame."""
     use = str(spec.get("use", ""))
-    module, _, name = use.rpartition(".")
-    try:
-        function = getattr(import_module(f"fintech_dl.features.{module}"), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise CardError(
-            f"[table] use = {use!r}: there is no such function in fintech_dl.features"
-        ) from error
+    functions = _table_functions()
+    if use not in functions:
+        raise CardError(f"[table] use = {use!r}: makes no table; {nearest(use, list(functions))}")
+    function = functions[use]
     values = {key: value for key, value in spec.items() if key != "use"}
     allowed = list(inspect.signature(function).parameters)[1:]
     for key in values:
         if key not in allowed:
             raise CardError(f"[table]: {use} has no parameter {key!r}; {nearest(key, allowed)}")
-    table: Table = function(frame, **values, **extra)
+    with told_as(CardError, f"[table]: {use}"):
+        table: Table = function(frame, **values, **extra)
     return table
+
+
+def check_history(card: PipelineCard) -> None:
+    """Refuse a card that declares less history than its features look back.
+
+    A feature function ``x`` says so by a function ``x_days`` beside it.
+
+    Raises
+    ------
+    CardError
+        ``history`` is too short; rows scored with it would differ from those of the run.
+    """
+    module, _, name = str(card.table.get("use", "")).rpartition(".")
+    if f"{module}.{name}" not in _table_functions():
+        return
+    days = getattr(import_module(f"fintech_dl.features.{module}"), f"{name}_days", None)
+    if days is None:
+        return
+    known = inspect.signature(days).parameters
+    needed = days(**{key: value for key, value in card.table.items() if key in known})
+    if not card.history or duration(card.history).total_seconds() < needed * 86_400:
+        raise CardError(
+            f"{card.name}: history = {card.history!r}, but {name} with these parameters looks back "
+            f'{needed:g} days; set history = "{math.ceil(needed)}d"'
+        )
 
 
 def _card(pipeline: str | Path | PipelineCard) -> PipelineCard:
     return pipeline if isinstance(pipeline, PipelineCard) else pipeline_card(pipeline)
+
+
+def _table_functions() -> dict[str, Any]:
+    """Return the functions of ``fintech_dl.features`` that make tables, as cards name them."""
+    return {
+        f"{module.name}.{name}": value
+        for module in iter_modules(features.__path__)
+        for name, value in vars(import_module(f"fintech_dl.features.{module.name}")).items()
+        if inspect.isfunction(value) and value.__annotations__.get("return") == "Table"
+    }
 
 
 def _resolve(name: str, where: str) -> Any:
@@ -154,15 +191,16 @@ def _resolve(name: str, where: str) -> Any:
         )
     module, _, last = name.rpartition(".")
     try:
-        found = getattr(import_module(module), last)
-    except (ImportError, AttributeError) as error:
-        if isinstance(error, NotInstalledError):
-            raise
-        names = [n for n in dir(import_module(root)) if n[:1].isupper()] if module == root else []
-        hint = f"; {nearest(last, names)}" if names else ""
-        raise CardError(f"{where}: use = {name!r}: there is no such class{hint}") from error
-    if not (isinstance(found, type) and hasattr(found, "get_params")) and last != (
-        "make_column_selector"
-    ):
-        raise CardError(f"{where}: use = {name!r} is no estimator class")
+        home = import_module(module)
+        found = getattr(home, last, None)
+    except NotInstalledError:
+        raise
+    except ImportError as error:
+        raise CardError(f"{where}: use = {name!r}: {error}") from error
+    except OSError as error:  # a library of a library: LightGBM without libgomp
+        raise NotInstalledError(f"{where}: {root!r} is installed but fails: {error}") from error
+    is_estimator = isinstance(found, type) and hasattr(found, "get_params")
+    if not is_estimator and last != "make_column_selector":
+        classes = [public for public in dir(home) if public[:1].isupper()]
+        raise CardError(f"{where}: use = {name!r} is no estimator class; {nearest(last, classes)}")
     return found

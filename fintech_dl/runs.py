@@ -6,7 +6,6 @@ import inspect
 import json
 import os
 import platform
-import resource
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -22,20 +21,29 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
-from fintech_dl.artefact import installed_versions, save
-from fintech_dl.cards import DatasetCard, PipelineCard, dataset_card, pipeline_card
+from fintech_dl.artefact import installed_versions, save, to_bytes
+from fintech_dl.cards import DatasetCard, PipelineCard, dataset_card, nearest, pipeline_card
 from fintech_dl.data.frames import read_dataset, write_quarantine
-from fintech_dl.errors import CardError, DataError, NotInstalledError, OutputError, UsageError
+from fintech_dl.errors import (
+    CardError,
+    DataError,
+    NotInstalledError,
+    OutputError,
+    UsageError,
+    require,
+    told_as,
+)
 from fintech_dl.evaluation.baselines import score_rows, with_preprocessing
 from fintech_dl.evaluation.cuts import validation_cut
 from fintech_dl.evaluation.evidence import Scored, evidence
 from fintech_dl.evaluation.explanation import permutation_importance
 from fintech_dl.evaluation.facts import data_facts, protocol_facts, training_facts
-from fintech_dl.evaluation.outcomes import Outcome
+from fintech_dl.evaluation.memory import peak_memory
+from fintech_dl.evaluation.outcomes import Outcome, metric
 from fintech_dl.evaluation.report import write_report
 from fintech_dl.evaluation.splits import Fold, folds
 from fintech_dl.folders import replacing
-from fintech_dl.pipelines import build_pipeline, make, make_table
+from fintech_dl.pipelines import build_pipeline, check_history, make, make_table
 from fintech_dl.table import Table
 
 Progress = Callable[[str, float], None]
@@ -113,16 +121,35 @@ def run_pipeline(
     card = pipeline if isinstance(pipeline, PipelineCard) else pipeline_card(pipeline)
     tell = progress or (lambda text, share: None)
     started = datetime.now(UTC)
+    if not 0 <= seed < 2**32:
+        raise UsageError(f"seed: got {seed}, allowed: a whole number from 0 to {2**32 - 1}")
     folder = _new_folder(card, out, started)
-    tell(f"reading {card.dataset}", 0.0)
     source = dataset_card(card.dataset)
+    check_history(card)
+    candidates = _candidates(card, set_params or {}, seed)
+    for name in card.metrics:
+        metric(name)
+    require("matplotlib", "report")
+    require("jinja2", "report")
+    tell(f"reading {card.dataset}", 0.0)
     reading = read_dataset(source, as_of=as_of)
     tell("making features", 0.05)
     table = make_table(card.table, reading.frame)
     if table.y is None:
         raise DataError(f"dataset {card.dataset}: holds no labels to learn from")
+    if table.y.nunique() < 2:
+        raise DataError(
+            f"dataset {card.dataset}: all {len(table):,} rows have the label {table.y.iloc[0]}; "
+            "there is nothing to tell apart. Check the label column, or take a longer time"
+        )
+    amount = card.decision.amount if card.decision else ""
+    beside = [] if table.aside is None else [str(name) for name in table.aside]
+    if amount and amount not in beside:
+        raise CardError(
+            f"{card.name}: [decision] amount = {amount!r} is no column that [table] sets aside; "
+            f"{nearest(amount, beside)}"
+        )
     parts = folds(table, card.split)
-    candidates = _candidates(card, set_params or {}, seed)
     scored, fitted = [], None
     for i, (name, title, estimator, reason) in enumerate(candidates):
         tell(f"fitting {title}", 0.1 + 0.7 * i / len(candidates))
@@ -131,7 +158,9 @@ def run_pipeline(
             continue
         result, model = _fit_and_score(name, title, estimator, card, table, parts)
         scored.append(result)
-        fitted = model if name == "model" else fitted
+        if name == "model":
+            fitted = model
+            to_bytes(model)  # what cannot be saved is refused before hours of baselines
     tell("evaluating", 0.8)
     record = {
         "format": 1,
@@ -142,6 +171,7 @@ def run_pipeline(
         "seed": seed,
         "data": data_facts(reading.facts, table),
         "protocol": protocol_facts(card.split, table, parts),
+        "words": card.words,
         "features": [str(name) for name in table.X.columns],
         **evidence(scored, card.metrics, card.decision, seed=seed),
         "training": training_facts(fitted),
@@ -181,13 +211,10 @@ def _candidates(
     """Return name, title, unfitted estimator and reason of absence: the model, then baselines."""
     model = build_pipeline(card)
     for key, value in set_params.items():
-        try:
-            model.set_params(**{key: value})
-        except (ValueError, AttributeError) as error:
-            raise UsageError(
-                f"{key}={value!r}: {error} Addresses are those of scikit-learn, for example "
-                "model__epochs or model__network__units"
-            ) from error
+        addresses = [address for address in model.get_params() if "__" in address]
+        if key not in addresses:
+            raise UsageError(f"no parameter has the address {key!r}; {nearest(key, addresses)}")
+        model.set_params(**{key: make(value, key)})
     found = [("model", _title(model), _seeded(model, seed), "")]
     for i, spec in enumerate(card.baseline):
         title = str(spec["use"]).rpartition(".")[2]
@@ -198,6 +225,12 @@ def _candidates(
             found.append((name, spec.get("title", title), _seeded(estimator, seed), ""))
         except NotInstalledError as error:
             found.append((name, spec.get("title", title), None, str(error)))
+    for words in ([one[0] for one in found], [one[1] for one in found]):
+        if twice := [word for word in words if words.count(word) > 1]:
+            raise CardError(
+                f"{card.name}: two models are called {twice[0]!r}; give each [[baseline]] a "
+                "`name` and a `title` of its own"
+            )
     return found
 
 
@@ -209,7 +242,9 @@ def _title(model: Pipeline) -> str:
 
 
 def _seeded(model: Any, seed: int) -> Any:
-    names = [key for key, value in model.get_params().items() if key.endswith("random_state")]
+    """Return the model with the seed wherever it names none of its own."""
+    values = model.get_params().items()
+    names = [key for key, value in values if key.endswith("random_state") and value is None]
     return model.set_params(**dict.fromkeys(names, seed))
 
 
@@ -217,11 +252,13 @@ def _fit_and_score(
     name: str, title: str, estimator: Any, card: PipelineCard, table: Table, parts: Sequence[Fold]
 ) -> tuple[Scored, Any]:
     """Fit on every fold's training rows and score its test rows; keep the latest fold's model."""
-    outcomes, seconds, rate, kept, train = [], 0.0, 0.0, None, None
+    outcomes, seconds, rate, memory, kept, train = [], 0.0, 0.0, 0.0, None, None
     for fold in parts:
         started = time.perf_counter()
-        model = _fit(sklearn.clone(estimator), card, table, fold.train, own=name == "model")
+        with told_as(UsageError, f"{title} cannot be fitted"), peak_memory() as peak:
+            model = _fit(sklearn.clone(estimator), card, table, fold.train, own=name == "model")
         seconds += time.perf_counter() - started
+        memory = max(memory, peak[0])
         started = time.perf_counter()
         score = score_rows(model, table.X.iloc[fold.test])
         rate += len(fold.test) / max(time.perf_counter() - started, 1e-9)
@@ -237,7 +274,7 @@ def _fit_and_score(
         train=train,
         fit_seconds=seconds / len(parts),
         rows_per_second=rate / len(parts),
-        peak_memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        peak_memory_mb=memory,
         probabilities=hasattr(kept, "predict_proba"),
     )
     return scored, kept
@@ -249,47 +286,31 @@ def _fit(model: Any, card: PipelineCard, table: Table, train: Any, own: bool) ->
     calibration = card.calibration if own else None
     if calibration is not None:
         train, late = validation_cut(table, train, calibration.fraction, purge=False)
-    extra: dict[str, Any] = {}
-    step = model.steps[-1][1]
-    if own and card.split.validation_fraction and "X_val" in inspect.signature(step.fit).parameters:
-        train, held = validation_cut(table, train, card.split.validation_fraction, purge=False)
-        extra = {"X_val": table.X.iloc[held], "y_val": table.y.iloc[held]}
-    if table.weight is not None:
-        extra["sample_weight"] = table.weight.iloc[train].to_numpy()
-        if "X_val" in extra:
-            extra["sample_weight_val"] = table.weight.iloc[held].to_numpy()
-    extra = {k: v for k, v in extra.items() if k in inspect.signature(step.fit).parameters}
-    with sklearn.config_context(enable_metadata_routing=True):
-        _route(model, extra)
-        model.fit(table.X.iloc[train], table.y.iloc[train], **extra)
-    for part in model.get_params().values():
-        if hasattr(part, "set_fit_request"):  # needed no more, and no data that skops can hold
-            vars(part).pop("_metadata_request", None)
+    head, last = model[:-1], model.steps[-1][1]
+    taken = inspect.signature(last.fit).parameters
+    share = card.split.validation_fraction if own and "X_val" in taken else 0
+    held = train[:0]
+    if share:
+        train, held = validation_cut(table, train, share, purge=False)
+    fit, validation = table.rows(train), table.rows(held)
+    X, X_val = fit.X, validation.X
+    if len(head):  # step by step, because validation rows have to pass the same steps
+        X = head.fit_transform(X, fit.y)
+        X_val = head.transform(X_val) if share else X_val
+    extra: dict[str, Any] = {"sample_weight": fit.weight}
+    if share:
+        extra |= {"X_val": X_val, "y_val": validation.y, "sample_weight_val": validation.weight}
+    last.fit(X, fit.y, **{k: v for k, v in extra.items() if k in taken and v is not None})
     if calibration is not None:
-        weight = None if table.weight is None else table.weight.iloc[late].to_numpy()
+        rows = table.rows(late)
         calibrated = CalibratedClassifierCV(FrozenEstimator(model), method=calibration.method)
-        return calibrated.fit(table.X.iloc[late], table.y.iloc[late], sample_weight=weight)
+        return calibrated.fit(rows.X, rows.y, sample_weight=rows.weight)
     return model
-
-
-def _route(model: Pipeline, extra: Mapping[str, Any]) -> None:
-    """Ask scikit-learn to pass weights and validation rows to the last step, and to no other."""
-    last = model.steps[-1][1]
-    if not extra:
-        return
-    for part in model.get_params().values():
-        takes = part is not last and hasattr(part, "set_fit_request") and hasattr(part, "fit")
-        if takes and "sample_weight" in inspect.signature(part.fit).parameters:
-            part.set_fit_request(sample_weight=False)
-    last.set_fit_request(**dict.fromkeys(extra, True))
-    model.set_params(transform_input=["X_val"] if "X_val" in extra else None)
 
 
 def _outcome(card: PipelineCard, table: Table, at: Any, score: Any) -> Outcome:
     rows = table.rows(at)
     column = card.decision.amount if card.decision else ""
-    if column and (rows.aside is None or column not in rows.aside):
-        raise CardError(f"{card.name}: [decision] amount = {column!r} is no column of `aside`")
     amount = rows.aside[column] if column and rows.aside is not None else None
     return Outcome(
         y=rows.y, score=score, weight=rows.weight, when=rows.when, who=rows.who, amount=amount
@@ -301,11 +322,15 @@ def _new_folder(card: PipelineCard, out: str | Path | None, started: datetime) -
     key = json.dumps([asdict(card), started.isoformat()], default=str, sort_keys=True)
     name = f"{card.name}-{started:%Y%m%d-%H%M%S}-{sha256(key.encode()).hexdigest()[:6]}"
     folder = Path(out) if out is not None else Path("reports", "runs", name)
-    if folder.exists():
+    if os.path.lexists(folder):
         raise OutputError(f"{folder}: exists already; name a new folder with --out, or remove it")
-    above = next(parent for parent in folder.absolute().parents if parent.exists())
-    if not above.is_dir() or not os.access(above, os.W_OK):
-        raise OutputError(f"{folder}: {above} is not writable; choose another folder with --out")
+    above = next(parent for parent in folder.absolute().parents if os.path.exists(parent))
+    if not above.is_dir():
+        raise OutputError(f"{folder}: {above} is a file; choose another folder with --out")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise OutputError(
+            f"{folder}: you may not write to {above}; choose another folder with --out"
+        )
     return folder
 
 
@@ -342,7 +367,8 @@ def _write(
         if column is not None:
             predictions[name] = column
     if rows.aside is not None:
-        predictions = predictions.join(rows.aside)
+        twice = {name: f"{name}_aside" for name in predictions if name in rows.aside}
+        predictions = predictions.join(rows.aside.rename(columns=twice))
     predictions.to_parquet(home / "predictions.parquet", index=False)
     write_quarantine(reading.quarantined, home / "quarantine.csv")
     with replacing(home / "metrics.json") as part:

@@ -1,12 +1,16 @@
 """What every test runs under: a quiet backend, its share of the cores, no settings of the user."""
 
 import os
+import signal
+import sys
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 
 # Set here, before anything imports NumPy or a backend: later is too late.
 SETTINGS = {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3", "MPLBACKEND": "Agg"}
+SETTINGS["OMP_WAIT_POLICY"] = "PASSIVE"  # threads that spin while they wait starve each other
 if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
     share = str(max(1, (os.cpu_count() or 1) // int(workers)))
     for pool in ("TF_NUM_INTRAOP", "TF_NUM_INTEROP", "OMP_NUM", "OPENBLAS_NUM"):
@@ -28,3 +32,72 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         folder = os.environ.get("FINTECH_DL_DATA")
         if not folder or not (Path(folder) / mark.args[0]).exists():
             pytest.skip(f"{mark.args[0]} is not in FINTECH_DL_DATA ({folder or 'not set'})")
+
+
+class Done(NamedTuple):
+    """What the command line did: its exit code and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+    """Run the command line in this process."""
+    from fintech_dl.cli import main
+
+    def run(*words: Any) -> Done:
+        handler = signal.getsignal(signal.SIGTERM)
+        monkeypatch.setattr(sys, "argv", ["fintech-dl", *map(str, words)])
+        capsys.readouterr()
+        try:
+            with pytest.raises(SystemExit) as stop:
+                main()
+        finally:
+            signal.signal(signal.SIGTERM, handler)
+        return Done(stop.value.code, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def quick_fraud() -> Any:
+    """Return the fraud card, changed as wanted, on few transactions and beside the prior alone."""
+    from fintech_dl.cards import pipeline_card
+
+    prior = {"use": "sklearn.dummy.DummyClassifier", "title": "The prior alone"}
+
+    def card(changes: dict[str, Any] | None = None) -> Any:
+        quick = {"baseline": [prior], "metrics": ["average_precision", "savings"]}
+        few = "synthetic_card_transactions_small"
+        return pipeline_card("fraud", {**quick, **(changes or {})}, dataset=few)
+
+    return card
+
+
+@pytest.fixture(scope="session")
+def fraud_run(tmp_path_factory: pytest.TempPathFactory, quick_fraud: Any) -> Any:
+    """One quick run that many tests read; none may change its folder."""
+    from fintech_dl import run_pipeline
+
+    folder = tmp_path_factory.mktemp("runs") / "fraud"
+    return run_pipeline(quick_fraud(), folder, set_params={"model__epochs": 1})
+
+
+@pytest.fixture(scope="session")
+def payments(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Files of the run's test week (new) and of the 38 days before it (history)."""
+    from fintech_dl import load_frame
+
+    frame = load_frame("synthetic_card_transactions_small")
+    day = frame["time"].dt.normalize()
+    folder = tmp_path_factory.mktemp("payments")
+    for name, first, last in (
+        ("history", "2018-07-01", "2018-08-07"),
+        ("new", "2018-08-08", "2018-08-14"),
+    ):
+        rows = frame[(day >= first) & (day <= last)]
+        rows.to_csv(folder / f"{name}.csv", index=False)
+        rows.to_parquet(folder / f"{name}.parquet", index=False)
+    return folder

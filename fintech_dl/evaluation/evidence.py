@@ -13,6 +13,7 @@ from fintech_dl.errors import UsageError
 from fintech_dl.evaluation.curves import calibration_curve, precision_recall_curve, roc_curve
 from fintech_dl.evaluation.decisions import by_day, cost_curve, decided, summary
 from fintech_dl.evaluation.outcomes import Outcome, evaluate, metric
+from fintech_dl.evaluation.resampling import blocks
 from fintech_dl.evaluation.significance import bootstrap, paired_difference, verdict
 
 RESAMPLES = 1000
@@ -152,7 +153,7 @@ def _with_alerts(one: Scored, decision: Decision) -> Scored:
 
 def _compared(own: Scored, rival: Scored, name: str, seed: int) -> dict[str, Any]:
     found = paired_difference(own.outcomes, rival.outcomes, name, n=RESAMPLES, seed=seed)
-    timed = own.outcomes[0].when is not None
+    by_days = all(blocks(outcome).days for outcome in own.outcomes)
     return {
         "rival": rival.title,
         "metric": name,
@@ -160,7 +161,7 @@ def _compared(own: Scored, rival: Scored, name: str, seed: int) -> dict[str, Any
         "low": _number(found.low),
         "high": _number(found.high),
         "p_value": _number(found.p_value),
-        "test": f"paired bootstrap of {'days' if timed else 'rows'}, two-sided",
+        "test": f"paired bootstrap of {'days' if by_days else 'rows'}, two-sided",
     }
 
 

@@ -30,7 +30,12 @@ def data_facts(facts: Mapping[str, Any], table: Table) -> dict[str, Any]:
     )
     weight = np.ones(len(table)) if table.weight is None else table.weight.to_numpy()
     positives = float(table.y.to_numpy() @ weight)
-    return {**facts, **times, "positives": positives, "positive_rate": positives / weight.sum()}
+    return {
+        **facts,
+        **times,
+        "positives": positives,
+        "positive_rate": positives / float(weight.sum()),
+    }
 
 
 def protocol_facts(split: Split, table: Table, parts: Sequence[Fold]) -> dict[str, Any]:

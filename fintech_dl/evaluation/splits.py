@@ -274,8 +274,8 @@ def _known_cases(table: Table, since: pd.Timestamp) -> NDArray[np.bool_]:
         raise UsageError("split.remove_known needs a table with y, when, until and who")
     fraud = (table.y == 1) & (table.when >= since)
     first_known = table.until[fraud].groupby(table.who[fraud]).min()
-    known = table.who.map(first_known) <= table.when.dt.normalize()
-    return np.asarray(known, dtype=bool)
+    known_since = pd.to_datetime(table.who.map(first_known))  # never known: NaT, also if all are
+    return np.asarray(known_since <= table.when.dt.normalize(), dtype=bool)
 
 
 def _check(table: Table, fold: Fold) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,11 +19,12 @@ from fintech_dl import artefact
 from fintech_dl.cards import DatasetCard, PipelineCard, duration
 from fintech_dl.data.contract import apply_contract
 from fintech_dl.data.frames import Reading, read_file, write_quarantine
-from fintech_dl.errors import DataError, OutputError, UsageError
+from fintech_dl.errors import ArtefactError, CardError, DataError, OutputError, UsageError
 from fintech_dl.evaluation.baselines import score_rows
 from fintech_dl.evaluation.decisions import decide
 from fintech_dl.pipelines import make_table
 from fintech_dl.records import build
+from fintech_dl.table import Table
 
 Card = TypeVar("Card", PipelineCard, DatasetCard)
 
@@ -50,7 +52,8 @@ def score(
         New rows, with the columns of the pipeline's dataset as its source names them; labels may
         be absent.
     history : DataFrame, optional
-        Earlier rows, labels included; needed where the pipeline card declares a ``history``.
+        Earlier rows, with every label known by the last new row; needed where the pipeline
+        card declares a ``history``.
 
     Returns
     -------
@@ -83,20 +86,16 @@ def score(
     ['transaction_id', 'time', 'score', 'alert']
     """
     loaded = _Loaded(folder)
-    now = pd.Timestamp.now()
+    now = pd.Timestamp.now("UTC")
     past = None
     if history is not None:
-        past, _ = apply_contract(history, loaded.dataset, as_of=now)
+        past, left_out = apply_contract(history, loaded.dataset, as_of=now, scoring=True)
+        _warn(left_out, history, loaded, "left out of the history")
     clean, quarantined = apply_contract(frame, loaded.dataset, as_of=now, scoring=True)
     scores = loaded.score(clean, past)
     if len(quarantined):
         scores.attrs["quarantined"] = quarantined
-        warnings.warn(
-            f"{len(quarantined)} of {len(frame)} rows break the contract of dataset "
-            f"{loaded.dataset.name!r} and were not scored, the first as "
-            f"{quarantined['reason'].iloc[0]}; they are in .attrs['quarantined']",
-            stacklevel=2,
-        )
+        _warn(quarantined, frame, loaded, "not scored, and are in .attrs['quarantined']")
     return scores
 
 
@@ -119,7 +118,7 @@ def score_file(
     out : str or Path
         Folder to write, which must not exist yet, or be empty.
     history : str or Path, optional
-        File of earlier rows, labels included.
+        File of earlier rows, as for ``score``.
     as_of : str, date or Timestamp, optional
         Rows after this moment are quarantined; default: now.
 
@@ -133,13 +132,14 @@ def score_file(
         As ``score``; nothing is left behind.
     """
     out = Path(out)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise OutputError(f"{out}: exists already; name a new folder with -o")
+    _check_place(out)
     loaded = _Loaded(folder)
     if loaded.pipeline.history and history is None:
         raise loaded.no_history()
     new = read_file(file, loaded.dataset, as_of=as_of, scoring=True)
-    past = None if history is None else read_file(history, loaded.dataset, as_of=as_of)
+    past = (
+        None if history is None else read_file(history, loaded.dataset, as_of=as_of, scoring=True)
+    )
     scores = loaded.score(new.frame, None if past is None else past.frame)
     summary = {
         "artefact": artefact.digest(folder),
@@ -164,16 +164,16 @@ class _Loaded:
     def __init__(self, folder: str | Path) -> None:
         self.folder = folder
         cards = artefact.read_record(folder, "cards")
-        self.pipeline = _read_card(PipelineCard, cards["pipeline"], f"{folder}: pipeline")
-        self.dataset = _read_card(DatasetCard, cards["dataset"], f"{folder}: dataset")
+        self.pipeline = _read_card(PipelineCard, cards, "pipeline", folder)
+        self.dataset = _read_card(DatasetCard, cards, "dataset", folder)
         self.model = artefact.load(folder)
 
     def no_history(self) -> UsageError:
         """Return the error of a missing history."""
         return UsageError(
             f"pipeline {self.pipeline.name!r} looks back {self.pipeline.history}: give the earlier "
-            f"rows with --history FILE (in Python: history=), labels included, reaching back at "
-            f"least {self.pipeline.history} before the first row to score"
+            f"rows with --history FILE (in Python: history=), known labels included, reaching back "
+            f"at least {self.pipeline.history} before the first row to score"
         )
 
     def score(self, new: pd.DataFrame, past: pd.DataFrame | None) -> pd.DataFrame:
@@ -183,6 +183,8 @@ class _Loaded:
         rows = new if past is None else self._joined(new, past)
         at = np.arange(len(rows) - len(new), len(rows))
         table = make_table(self.pipeline.table, rows)
+        if past is not None:
+            self._check_labels(table)
         features = table.X.iloc[at]
         found = pd.DataFrame(index=range(len(new)))
         contract = self.dataset.contract
@@ -222,9 +224,49 @@ class _Loaded:
             )
         return pd.concat([past, new], ignore_index=True)
 
+    def _check_labels(self, table: Table) -> None:
+        """Refuse to score without labels that were known by then: features may count them."""
+        if table.when is None or table.until is None or not self.dataset.contract.labels:
+            return
+        y = pd.Series(np.nan, table.X.index) if table.y is None else table.y
+        last = table.when.iloc[-1]
+        lacking = ((table.until <= last) & y.isna()).to_numpy()
+        if lacking.any():
+            raise DataError(
+                f"history: {int(lacking.sum())} rows lack a label that was known by {last}, the "
+                f"last row to score; the first is of {table.when.iloc[int(lacking.argmax())]}. "
+                f"Fill in {self.dataset.contract.labels[0]}, 0 where nothing was confirmed, or "
+                "score fewer days at once"
+            )
 
-def _read_card(kind: type[Card], record: dict[str, Any], where: str) -> Card:
-    return replace(build(kind, record["card"], where), name=record["name"])
+
+def _read_card(kind: type[Card], cards: Mapping[str, Any], name: str, folder: str | Path) -> Card:
+    try:
+        card = build(kind, cards[name]["card"], name)
+        return replace(card, name=str(cards[name]["name"]))
+    except (CardError, KeyError, TypeError) as error:
+        raise ArtefactError(
+            f"{folder}: its {name} card cannot be used ({error}); use the version of fintech_dl "
+            "that saved it, or retrain"
+        ) from error
+
+
+def _warn(rows: pd.DataFrame, of: pd.DataFrame, loaded: _Loaded, what: str) -> None:
+    if len(rows):
+        warnings.warn(
+            f"{len(rows)} of {len(of)} rows break the contract of dataset "
+            f"{loaded.dataset.name!r} and were {what}; the first: {rows['reason'].iloc[0]}",
+            stacklevel=3,
+        )
+
+
+def _check_place(out: Path) -> None:
+    """Refuse, before any work, a folder that cannot be made."""
+    if os.path.lexists(out) and not (out.is_dir() and not any(out.iterdir())):
+        raise OutputError(f"{out}: exists already; name a new folder with -o")
+    above = next(parent for parent in out.absolute().parents if os.path.exists(parent))
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        raise OutputError(f"{out}: you may not write to {above}; choose another folder with -o")
 
 
 def _publish(out: Path, scores: pd.DataFrame, new: Reading, summary: dict[str, Any]) -> None:
