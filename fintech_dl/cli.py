@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sys
 import tomllib
@@ -141,7 +142,9 @@ def run(
     typer.echo(f"\n{record['verdict'].get('text', '')}\n")
     typer.echo(f"report    {done.folder / 'report.html'}")
     typer.echo(f"artefact  {done.folder / 'artefact'}")
-    typer.echo(f"score new rows with\n  {record['commands']['score']}")
+    words = record["commands"]["score"].split(" ", 1)
+    name = words[0] if shutil.which(words[0]) else os.path.relpath(sys.argv[0])
+    typer.echo(f"score new rows with\n  {name} {words[1]}")
 
 
 @app.command()
