@@ -123,7 +123,6 @@ REFUSED = {
     "sklearn.linear_model.LogisticRegresion": "did you mean 'LogisticRegression'?",
     "sklearn.linear_models.Ridge": "No module named 'sklearn.linear_models'",
     "sklearn..os.system": "No module named",
-    "sklearn.model_selection.HalvingGridSearchCV": "is experimental",
 }
 
 

@@ -111,6 +111,9 @@ class NeuralEstimator(BaseEstimator):
         """Return the network used when none is given."""
         raise NotImplementedError
 
+    def _check(self) -> None:
+        """Raise ValueError for a parameter of this kind of estimator that is out of range."""
+
     def _outputs(self, network: Network, features: Any, inputs: Any) -> Any:
         """Return the output tensor of the model: by default the inputs rebuilt."""
         k = keras()
@@ -180,6 +183,7 @@ class NeuralEstimator(BaseEstimator):
         if not kept.all():
             rows, weight = rows[kept], weight[kept]
             y = y[kept] if y is not None else None
+        self._check()
         settings = training_settings(self, network.training(len(rows)))
         if epochs is not None:
             settings["epochs"] = epochs

@@ -15,13 +15,12 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length
 
-from fintech_dl.estimators.base import NeuralEstimator
+from fintech_dl.estimators.supervised import SupervisedEstimator
 from fintech_dl.networks.base import Network, hyperparameters
-from fintech_dl.networks.dense import MLP
 
 
 @hyperparameters
-class NeuralClassifier(ClassifierMixin, NeuralEstimator):
+class NeuralClassifier(ClassifierMixin, SupervisedEstimator):
     """Classifier around any network: two or more classes, probabilities, weights.
 
     A DataFrame goes straight in: missing values, text categories, categories unseen in training
@@ -67,42 +66,6 @@ class NeuralClassifier(ClassifierMixin, NeuralEstimator):
     losses: ClassVar[tuple[str, ...]] = ("cross_entropy", "focal")
     monitors: ClassVar[tuple[str, ...]] = ("loss", "average_precision", "roc_auc", "accuracy")
 
-    def fit(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any = None,
-        *,
-        X_val: Any = None,
-        y_val: Any = None,
-        sample_weight_val: Any = None,
-    ) -> Self:
-        """Train on rows ``X`` with labels ``y``.
-
-        Parameters
-        ----------
-        X : DataFrame or array-like of shape (n_rows, n_columns)
-        y : array-like of shape (n_rows,)
-        sample_weight : array-like of shape (n_rows,), optional
-            Weight of each row, 0 or more; rows of weight 0 are left out.
-        X_val, y_val, sample_weight_val : optional
-            Rows for early stopping, instead of ``validation_fraction``.
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        ValueError
-            A parameter out of range, fewer than two classes, infinity in ``X``.
-        """
-        y = self._labels(X, y)
-        y_val = None if y_val is None else self._labels(X_val, y_val)
-        return self._fit(
-            X, y, sample_weight, X_val, y_val, sample_weight_val, resume=self.warm_start
-        )
-
     def partial_fit(
         self, X: Any, y: Any, classes: Sequence[Any] | None = None, sample_weight: Any = None
     ) -> Self:
@@ -113,7 +76,7 @@ class NeuralClassifier(ClassifierMixin, NeuralEstimator):
         """
         self.__dict__["_given_classes"] = None if classes is None else np.unique(classes)
         try:
-            return self._fit(X, self._labels(X, y), sample_weight, resume=True, epochs=1)
+            return self._fit(X, self._checked(X, y), sample_weight, resume=True, epochs=1)
         finally:
             del self.__dict__["_given_classes"]
 
@@ -137,19 +100,12 @@ class NeuralClassifier(ClassifierMixin, NeuralEstimator):
         at = (logits > 0).astype(int) if logits.ndim == 1 else logits.argmax(axis=1)
         return np.asarray(self.classes_[at])
 
-    def _labels(self, X: Any, y: Any) -> np.ndarray:
-        if y is None:
-            raise ValueError(
-                f"{type(self).__name__} requires y to be passed, but the target y is None"
-            )
-        labels = column_or_1d(y, warn=True)
+    def _checked(self, X: Any, y: Any) -> np.ndarray:
+        labels = column_or_1d(self._given(y), warn=True)
         assert_all_finite(labels, input_name="y")
         check_classification_targets(labels)
         check_consistent_length(X, labels)
         return np.asarray(labels)
-
-    def _default_network(self) -> Network:
-        return MLP()
 
     def _shape(self) -> int:
         return len(self.classes_)

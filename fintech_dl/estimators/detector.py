@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from sklearn.base import OutlierMixin
 
-from fintech_dl.estimators.base import NeuralEstimator
 from fintech_dl.estimators.rows import check_weight
-from fintech_dl.networks.autoencoder import Autoencoder
-from fintech_dl.networks.base import Network, hyperparameters
+from fintech_dl.estimators.unsupervised import UnsupervisedEstimator
+from fintech_dl.networks.base import hyperparameters
 
 
 @hyperparameters
-class NeuralDetector(OutlierMixin, NeuralEstimator):
+class NeuralDetector(OutlierMixin, UnsupervisedEstimator):
     """Anomaly detector around any network: rows that the network cannot rebuild are anomalous.
 
     Use it where labels are missing; where there are hundreds of labels, a classifier finds more.
@@ -53,44 +52,14 @@ class NeuralDetector(OutlierMixin, NeuralEstimator):
 
     contamination: float = 0.1
 
-    embed = False
-
-    def fit(
-        self,
-        X: Any,
-        y: Any = None,
-        sample_weight: Any = None,
-        *,
-        X_val: Any = None,
-        sample_weight_val: Any = None,
-    ) -> Self:
-        """Train on rows ``X``; ``y`` is ignored.
-
-        Parameters
-        ----------
-        X : DataFrame or array-like of shape (n_rows, n_columns)
-        y : ignored
-        sample_weight : array-like of shape (n_rows,), optional
-            Weight of each row, 0 or more; rows of weight 0 are left out.
-        X_val, sample_weight_val : optional
-            Rows for early stopping, instead of ``validation_fraction``.
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        ValueError
-            A parameter out of range, infinity in ``X``.
-        """
-        if not 0 < self.contamination <= 0.5:
-            raise ValueError(f"contamination={self.contamination!r}; allowed: (0, 0.5]")
-        self._fit(X, None, sample_weight, X_val, None, sample_weight_val, resume=self.warm_start)
+    def _fitted(self, X: Any, sample_weight: Any) -> None:
         scores = self.score_samples(X)
         weight = check_weight(scores, sample_weight)
         self.offset_ = _threshold(scores[weight > 0], weight[weight > 0], self.contamination)
-        return self
+
+    def _check(self) -> None:
+        if not 0 < self.contamination <= 0.5:
+            raise ValueError(f"contamination={self.contamination!r}; allowed: (0, 0.5]")
 
     def anomaly_score(self, X: Any) -> np.ndarray:
         """Return one score per row, 0 or more, higher = more anomalous."""
@@ -108,9 +77,6 @@ class NeuralDetector(OutlierMixin, NeuralEstimator):
     def predict(self, X: Any) -> np.ndarray:
         """Return -1 for anomalies and 1 for other rows."""
         return np.where(self.decision_function(X) < 0, -1, 1)
-
-    def _default_network(self) -> Network:
-        return Autoencoder()
 
 
 def _threshold(scores: np.ndarray, weight: np.ndarray, share: float) -> float:

@@ -9,13 +9,12 @@ import pandas as pd
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_array
 
-from fintech_dl.estimators.base import NeuralEstimator
-from fintech_dl.networks.autoencoder import Autoencoder
-from fintech_dl.networks.base import Network, hyperparameters
+from fintech_dl.estimators.unsupervised import UnsupervisedEstimator
+from fintech_dl.networks.base import hyperparameters
 
 
 @hyperparameters
-class NeuralEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralEstimator):
+class NeuralEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, UnsupervisedEstimator):
     """Encoder around any network: rows to short codes, learned by rebuilding the rows.
 
     Use it before clustering, search for similar rows, or a simple model. Compare it with PCA of
@@ -34,41 +33,6 @@ class NeuralEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralEst
     >>> encoder.fit_transform(X).shape
     (200, 2)
     """
-
-    embed = False
-
-    def fit(
-        self,
-        X: Any,
-        y: Any = None,
-        sample_weight: Any = None,
-        *,
-        X_val: Any = None,
-        sample_weight_val: Any = None,
-    ) -> Self:
-        """Train on rows ``X``; ``y`` is ignored.
-
-        Parameters
-        ----------
-        X : DataFrame or array-like of shape (n_rows, n_columns)
-        y : ignored
-        sample_weight : array-like of shape (n_rows,), optional
-            Weight of each row, 0 or more; rows of weight 0 are left out.
-        X_val, sample_weight_val : optional
-            Rows for early stopping, instead of ``validation_fraction``.
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        ValueError
-            A parameter out of range, infinity in ``X``.
-        """
-        return self._fit(
-            X, None, sample_weight, X_val, None, sample_weight_val, resume=self.warm_start
-        )
 
     def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Train one epoch on more rows, with the columns and scales of the first call."""
@@ -102,9 +66,6 @@ class NeuralEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralEst
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = []
         return tags
-
-    def _default_network(self) -> Network:
-        return Autoencoder()
 
     @property
     def _n_features_out(self) -> int:

@@ -8,13 +8,12 @@ import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.utils.validation import check_array, check_consistent_length, column_or_1d
 
-from fintech_dl.estimators.base import NeuralEstimator
+from fintech_dl.estimators.supervised import SupervisedEstimator
 from fintech_dl.networks.base import Network, hyperparameters
-from fintech_dl.networks.dense import MLP
 
 
 @hyperparameters
-class NeuralRegressor(RegressorMixin, NeuralEstimator):
+class NeuralRegressor(RegressorMixin, SupervisedEstimator):
     """Regressor around any network: one target, or several (horizons) at once.
 
     Targets are standardised inside, so that their unit does not matter.
@@ -50,45 +49,9 @@ class NeuralRegressor(RegressorMixin, NeuralEstimator):
     losses: ClassVar[tuple[str, ...]] = ("squared_error", "absolute_error", "huber")
     monitors: ClassVar[tuple[str, ...]] = ("loss", "r2")
 
-    def fit(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any = None,
-        *,
-        X_val: Any = None,
-        y_val: Any = None,
-        sample_weight_val: Any = None,
-    ) -> Self:
-        """Train on rows ``X`` with targets ``y``.
-
-        Parameters
-        ----------
-        X : DataFrame or array-like of shape (n_rows, n_columns)
-        y : array-like of shape (n_rows,) or (n_rows, n_targets)
-        sample_weight : array-like of shape (n_rows,), optional
-            Weight of each row, 0 or more; rows of weight 0 are left out.
-        X_val, y_val, sample_weight_val : optional
-            Rows for early stopping, instead of ``validation_fraction``.
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        ValueError
-            A parameter out of range, missing or infinite targets, infinity in ``X``.
-        """
-        y = self._numbers(X, y)
-        y_val = None if y_val is None else self._numbers(X_val, y_val)
-        return self._fit(
-            X, y, sample_weight, X_val, y_val, sample_weight_val, resume=self.warm_start
-        )
-
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train one epoch on more rows, with the columns and scales of the first call."""
-        return self._fit(X, self._numbers(X, y), sample_weight, resume=True, epochs=1)
+        return self._fit(X, self._checked(X, y), sample_weight, resume=True, epochs=1)
 
     def predict(self, X: Any) -> np.ndarray:
         """Return predictions of shape (n_rows,) or (n_rows, n_targets), in the target's unit."""
@@ -101,12 +64,8 @@ class NeuralRegressor(RegressorMixin, NeuralEstimator):
     def _many(self) -> bool:
         return bool(self.n_targets_)
 
-    def _numbers(self, X: Any, y: Any) -> np.ndarray:
-        if y is None:
-            raise ValueError(
-                f"{type(self).__name__} requires y to be passed, but the target y is None"
-            )
-        y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+    def _checked(self, X: Any, y: Any) -> np.ndarray:
+        y = check_array(self._given(y), ensure_2d=False, dtype=np.float64, input_name="y")
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         check_consistent_length(X, y)
@@ -116,9 +75,6 @@ class NeuralRegressor(RegressorMixin, NeuralEstimator):
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
-
-    def _default_network(self) -> Network:
-        return MLP()
 
     def _shape(self) -> int:
         return len(self.target_mean_)

@@ -54,8 +54,9 @@ def precision_recall_curve(
 def roc_curve(outcomes: Outcome | Sequence[Outcome], n: int = 500, seed: int = 0) -> pd.DataFrame:
     """Return recall at 101 false positive rates with a 95 % bootstrap band.
 
-    The rates lie closer together near 0, where alarms are affordable. Recall is the highest of any
-    threshold within the rate, as ``recall_at_fpr``.
+    The rates lie closer together near 0, where alarms are affordable. Between two thresholds the
+    curve is a straight line, as rows of equal score would be picked by lot; ``recall_at_fpr``,
+    which picks none of them, is never above it.
 
     Returns
     -------
@@ -176,5 +177,7 @@ def _recall_at_rates(sums: Floats, rates: Floats) -> Floats:
     for i, (true, false) in enumerate(zip(positive.cumsum(1), negative.cumsum(1), strict=True)):
         if true[-1] > 0 and false[-1] > 0:
             at = np.searchsorted(false, rates * false[-1] * (1 + 1e-12), side="right") - 1
-            found[i] = np.where(at >= 0, true[at], 0) / true[-1]
+            reached = np.where(at >= 0, true[at], 0)
+            line = np.interp(rates * false[-1], np.append(0, false), np.append(0, true))
+            found[i] = np.maximum(reached, line) / true[-1]
     return found

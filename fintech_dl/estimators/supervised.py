@@ -1,0 +1,69 @@
+"""What classifier and regressor share: they learn from rows with a target."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+
+from fintech_dl.estimators.base import NeuralEstimator
+from fintech_dl.networks.base import Network, hyperparameters
+from fintech_dl.networks.dense import MLP
+
+
+@hyperparameters
+class SupervisedEstimator(NeuralEstimator):
+    """Base of the estimators that learn a target."""
+
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+    ) -> Self:
+        """Train on rows ``X`` with targets ``y``.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_rows, n_columns)
+        y : array-like of shape (n_rows,)
+            Labels or numbers; for several numbers at once (n_rows, n_targets).
+        sample_weight : array-like of shape (n_rows,), optional
+            Weight of each row, 0 or more; rows of weight 0 are left out.
+        X_val, y_val, sample_weight_val : optional
+            Rows for early stopping, instead of ``validation_fraction``.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            A parameter out of range, targets that are missing or of one class only, infinity in
+            ``X``.
+        """
+        y = self._checked(X, y)
+        y_val = None if y_val is None else self._checked(X_val, y_val)
+        return self._fit(
+            X, y, sample_weight, X_val, y_val, sample_weight_val, resume=self.warm_start
+        )
+
+    def _checked(self, X: Any, y: Any) -> np.ndarray:
+        """Return the targets as an array, one entry per row of ``X``."""
+        raise NotImplementedError
+
+    def _given(self, y: Any) -> Any:
+        """Return ``y``, which must be there."""
+        if y is None:
+            raise ValueError(
+                f"{type(self).__name__} requires y to be passed, but the target y is None"
+            )
+        return y
+
+    def _default_network(self) -> Network:
+        return MLP()
