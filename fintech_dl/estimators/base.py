@@ -120,8 +120,8 @@ class NeuralEstimator(BaseEstimator):
         code = k.Input(features.shape[1:])
         return k.Model(code, network.decode(code, inputs), name="decoder")(features)
 
-    def _learn_target(self, y: Any, sample_weight: np.ndarray) -> None:
-        """Learn from the training targets: classes, mean and scale."""
+    def _learn_target(self, y: Any, sample_weight: np.ndarray, classes: Any) -> None:
+        """Learn from the training targets: classes (unless given), mean and scale."""
 
     def _target(self, y: Any) -> np.ndarray | None:
         """Return targets as a float32 or int32 array of shape (n_rows, n_outputs), or None."""
@@ -173,9 +173,9 @@ class NeuralEstimator(BaseEstimator):
         *,
         resume: bool = False,
         epochs: int | None = None,
+        classes: Any = None,
     ) -> Self:
         resume = resume and hasattr(self, "weights_")
-        keras()
         network = self._network()
         rows = self._rows(X, reset=not resume)
         weight = check_weight(rows, sample_weight)
@@ -190,7 +190,7 @@ class NeuralEstimator(BaseEstimator):
         rng = check_random_state(self.random_state)
         seed = int(rng.randint(np.iinfo(np.int32).max))
         if not resume:
-            self._learn_target(y, weight)
+            self._learn_target(y, weight, classes)
             self.history_: dict[str, list[float]] = {}
             self.n_iter_ = 0
         validation = None

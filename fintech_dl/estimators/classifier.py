@@ -74,11 +74,8 @@ class NeuralClassifier(ClassifierMixin, SupervisedEstimator):
         Columns, categories and scales stay those of the first call. After loading from a file the
         optimizer starts afresh.
         """
-        self.__dict__["_given_classes"] = None if classes is None else np.unique(classes)
-        try:
-            return self._fit(X, self._checked(X, y), sample_weight, resume=True, epochs=1)
-        finally:
-            del self.__dict__["_given_classes"]
+        labels = self._checked(X, y)
+        return self._fit(X, labels, sample_weight, resume=True, epochs=1, classes=classes)
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Return logits: shape (n_rows,) for two classes, else (n_rows, n_classes)."""
@@ -125,9 +122,8 @@ class NeuralClassifier(ClassifierMixin, SupervisedEstimator):
             )
         return Offset(name="log_odds")(logits)
 
-    def _learn_target(self, y: Any, sample_weight: np.ndarray) -> None:
-        given = self.__dict__.get("_given_classes")
-        self.classes_ = np.unique(y) if given is None else given
+    def _learn_target(self, y: Any, sample_weight: np.ndarray, classes: Any) -> None:
+        self.classes_ = np.unique(y if classes is None else classes)
         if len(self.classes_) < 2:
             raise ValueError(
                 f"y holds one class only ({self.classes_[0]!r}); a classifier needs rows of at "

@@ -82,7 +82,7 @@ class NeuralRegressor(RegressorMixin, SupervisedEstimator):
     def _outputs(self, network: Network, features: Any, inputs: Any) -> Any:
         return network.head(features, len(self.target_mean_))
 
-    def _learn_target(self, y: Any, sample_weight: np.ndarray) -> None:
+    def _learn_target(self, y: Any, sample_weight: np.ndarray, classes: Any) -> None:
         self.n_targets_ = y.shape[1] if y.ndim == 2 else 0  # 0: one target, given as one dimension
         columns = y if y.ndim == 2 else y[:, None]
         self.target_mean_ = np.average(columns, axis=0, weights=sample_weight)
