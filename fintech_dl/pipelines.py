@@ -119,7 +119,7 @@ def make(spec: Any, where: str) -> Any:
         return found(**values)
 
 
-def make_table(spec: Mapping[str, Any], frame: pd.DataFrame, **extra: Any) -> Table:
+def make_table(spec: Mapping[str, Any], frame: pd.DataFrame) -> Table:
     """Call the feature function that a card's ``[table]`` names on a clean frame."""
     use = str(spec.get("use", ""))
     functions = _table_functions()
@@ -132,7 +132,7 @@ def make_table(spec: Mapping[str, Any], frame: pd.DataFrame, **extra: Any) -> Ta
         if key not in allowed:
             raise CardError(f"[table]: {use} has no parameter {key!r}; {nearest(key, allowed)}")
     with told_as(CardError, f"[table]: {use}"):
-        table: Table = function(frame, **values, **extra)
+        table: Table = function(frame, **values)
     return table
 
 
