@@ -286,8 +286,6 @@ class NeuralEstimator(BaseEstimator):
             optimizer = make_optimizer(settings, steps)
             live.trainer = Trainer(RowFunction(live.model, objective), optimizer)
             live.used, live.ends = used, ends
-        elif not resume:
-            live.trainer.restart()
         return live
 
     def _loss_key(self) -> list[Any]:

@@ -55,6 +55,8 @@ def lease(key: Hashable, build: Callable[[], Any]) -> Lease:
             del _idle[at]
             for old, new in zip(live.model.variables, fresh.variables, strict=True):
                 old.assign(new)
+            if live.trainer is not None:
+                live.trainer.restart()
             return Lease(key, live)
     return Lease(key, Live(fresh))
 

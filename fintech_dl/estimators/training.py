@@ -87,7 +87,9 @@ class Trainer:
         self.run: Callable[..., Any] | None = None
 
     def restart(self) -> None:
-        """Put the optimizer back to where it began."""
+        """Put the optimizer back to where it began, if it has begun."""
+        if self.run is None:
+            return
         for variable, value in zip(self.optimizer.variables, self.began, strict=True):
             variable.assign(value)
 

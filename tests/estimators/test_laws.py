@@ -68,6 +68,17 @@ def test_a_fit_is_the_same_whoever_used_the_compiled_network_before():
     assert np.array_equal(fit(X).decision_function(X), first)
 
 
+def test_going_on_after_loading_starts_the_optimizer_afresh():
+    def begun(seed):
+        network = MLP(units=9)
+        return NeuralClassifier(network=network, **{**SHORT, "random_state": seed}).fit(X, Y)
+
+    saved = pickle.dumps(begun(0))
+    first = pickle.loads(saved).partial_fit(X, Y).decision_function(X)
+    begun(1).partial_fit(X[::-1], Y)  # leaves its compiled network, and its moments, behind
+    assert np.array_equal(pickle.loads(saved).partial_fit(X, Y).decision_function(X), first)
+
+
 def test_memory_stays_flat_over_many_fits():
     def peak(n):
         with peak_memory() as found:
