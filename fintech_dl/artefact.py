@@ -186,9 +186,14 @@ def load(folder: str | Path, *, trust: Sequence[str] = ()) -> Any:
     ...     load(save(model, f"{folder}/artefact")).predict([[7.0]]).tolist()
     [0]
     """
+    return to_model(read_files(folder), folder, trust)
+
+
+def to_model(files: Mapping[str, bytes], folder: str | Path, trust: Sequence[str] = ()) -> Any:
+    """Return the model of files that ``read_files`` has checked; the folder is for error texts."""
     import skops.io
 
-    data = read_files(folder)[MODEL]
+    data = files[MODEL]
     _refuse_unknown(data, trust, str(folder))
     try:
         return skops.io.loads(data, trusted=sorted({*TRUSTED, *trust}))
@@ -204,7 +209,11 @@ def read_record(folder: str | Path, name: str) -> dict[str, Any]:
     ArtefactError
         As ``load``, or there is no record of that name.
     """
-    files = read_files(folder)
+    return to_record(read_files(folder), folder, name)
+
+
+def to_record(files: Mapping[str, bytes], folder: str | Path, name: str) -> dict[str, Any]:
+    """Return a record of files that ``read_files`` has checked; the folder is for error texts."""
     if f"{name}.json" not in files:
         raise ArtefactError(f"{folder}: holds no record {name!r}; it was saved without a pipeline")
     try:

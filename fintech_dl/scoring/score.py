@@ -163,10 +163,11 @@ class _Loaded:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = folder
-        cards = artefact.read_record(folder, "cards")
+        files = artefact.read_files(folder)  # once: what was checked is what is used
+        cards = artefact.to_record(files, folder, "cards")
         self.pipeline = _read_card(PipelineCard, cards, "pipeline", folder)
         self.dataset = _read_card(DatasetCard, cards, "dataset", folder)
-        self.model = artefact.load(folder)
+        self.model = artefact.to_model(files, folder)
 
     def no_history(self) -> UsageError:
         """Return the error of a missing history."""
