@@ -13,7 +13,7 @@ from sklearn.metrics import accuracy_score, average_precision_score, roc_auc_sco
 from sklearn.utils import assert_all_finite, column_or_1d
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_consistent_length
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from fintech_dl.estimators.supervised import SupervisedEstimator
 from fintech_dl.networks.base import Network, hyperparameters
@@ -39,10 +39,19 @@ class NeuralClassifier(ClassifierMixin, SupervisedEstimator):
         Weight of each class, multiplied with ``sample_weight``. Shifts the probabilities.
     focal_gamma : float, default=2.0
         Strength of the focal loss.
+    average : {"probability", "logit", "rank"}, default="probability"
+        What is averaged over the members: probabilities, log odds, or each row's rank among the
+        training rows, which a member that is too sure of itself cannot dominate.
+    cv : int or scikit-learn splitter, optional
+        Each member learns from the training rows of one fold; ``n_members`` is a multiple of the
+        number of folds. Members take the same number of steps, whatever their rows.
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
+    oof_ : ndarray of shape (n_rows, n_classes)
+        With ``cv``: probabilities of each training row by the members that have not learned from
+        it; NaN where all have.
 
     See Also
     --------
@@ -62,7 +71,9 @@ class NeuralClassifier(ClassifierMixin, SupervisedEstimator):
 
     class_weight: dict[Any, float] | str | None = None
     focal_gamma: float = 2.0
+    average: str = "probability"
 
+    averages: ClassVar[tuple[str, ...]] = ("probability", "logit", "rank")
     losses: ClassVar[tuple[str, ...]] = ("cross_entropy", "focal")
     monitors: ClassVar[tuple[str, ...]] = ("loss", "average_precision", "roc_auc", "accuracy")
 
@@ -75,27 +86,31 @@ class NeuralClassifier(ClassifierMixin, SupervisedEstimator):
         optimizer starts afresh.
         """
         labels = self._checked(X, y)
-        return self._fit(X, labels, sample_weight, resume=True, epochs=1, classes=classes)
+        return self._once(X, labels, sample_weight, classes)
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Return logits: shape (n_rows,) for two classes, else (n_rows, n_classes)."""
-        view = self._view("outputs")
-        logits = self._infer(view, self._rows(X))
+        check_is_fitted(self, "weights_")
+        logits = self._averaged(self._raw(self._rows(X)))
         return logits[:, 0] if len(self.classes_) == 2 else logits
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return probabilities of shape (n_rows, n_classes), in the order of ``classes_``."""
-        logits = self.decision_function(X).astype(np.float64)
-        if logits.ndim == 1:
-            p = expit(logits)
-            return np.column_stack([1 - p, p])
-        return np.asarray(softmax(logits, axis=1))
+        check_is_fitted(self, "weights_")
+        return self._finished(self._raw(self._rows(X)))
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the most probable class of each row."""
         logits = self.decision_function(X)
         at = (logits > 0).astype(int) if logits.ndim == 1 else logits.argmax(axis=1)
         return np.asarray(self.classes_[at])
+
+    def _finished(self, outputs: np.ndarray, members: list[int] | None = None) -> np.ndarray:
+        logits = self._averaged(outputs, members).astype(np.float64)
+        if len(self.classes_) == 2:
+            p = expit(logits[:, 0])
+            return np.column_stack([1 - p, p])
+        return np.asarray(softmax(logits, axis=1))
 
     def _checked(self, X: Any, y: Any) -> np.ndarray:
         labels = column_or_1d(self._given(y), warn=True)
@@ -122,7 +137,7 @@ class NeuralClassifier(ClassifierMixin, SupervisedEstimator):
             )
         return Offset(name="log_odds")(logits)
 
-    def _learn_target(self, y: Any, sample_weight: np.ndarray, classes: Any) -> None:
+    def _learn_target(self, y: Any, weights: list[np.ndarray], classes: Any) -> None:
         self.classes_ = np.unique(y if classes is None else classes)
         if len(self.classes_) < 2:
             raise ValueError(
@@ -130,7 +145,7 @@ class NeuralClassifier(ClassifierMixin, SupervisedEstimator):
                 "least 2 classes. Widen the training period, or check the label column"
             )
 
-    def _target(self, y: Any) -> np.ndarray:
+    def _target(self, y: Any, member: int = 0) -> np.ndarray:
         at = np.searchsorted(self.classes_, y)
         found = self.classes_[np.minimum(at, len(self.classes_) - 1)]
         if (found != y).any():
@@ -162,7 +177,9 @@ class NeuralClassifier(ClassifierMixin, SupervisedEstimator):
     def _strata(self, y: Any) -> np.ndarray:
         return np.asarray(y)
 
-    def _monitored(self, X: np.ndarray, y: Any, weight: np.ndarray, loss: float) -> float:
+    def _monitored(
+        self, X: np.ndarray, y: Any, weight: np.ndarray, loss: float, member: int
+    ) -> float:
         if self.monitor in (None, "loss"):
             return -loss
         logits = self._infer(self._view("outputs"), X)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import OutlierMixin
+from sklearn.utils.validation import check_is_fitted
 
-from fintech_dl.estimators.rows import check_weight
+from fintech_dl.estimators.folds import Fold, member_folds
 from fintech_dl.estimators.unsupervised import UnsupervisedEstimator
 from fintech_dl.networks.base import hyperparameters
 
@@ -22,11 +23,20 @@ class NeuralDetector(OutlierMixin, UnsupervisedEstimator):
     ----------
     contamination : float, default=0.1
         Share of the training rows that ``predict`` flags, in (0, 0.5]. Scores do not depend on it.
+    average : {"mean", "rank"}, default="mean"
+        What is averaged over the members: scores, or each row's rank among the training rows,
+        which a member of a larger scale cannot dominate.
+    cv : int or scikit-learn splitter, optional
+        Each member learns from the training rows of one fold; ``n_members`` is a multiple of the
+        number of folds. Members take the same number of steps, whatever their rows.
 
     Attributes
     ----------
     offset_ : float
         Threshold on ``score_samples``: rows below it are flagged.
+    oof_ : ndarray of shape (n_rows,)
+        With ``cv``: anomaly score of each training row by the members that have not learned from
+        it; NaN where all have.
 
     See Also
     --------
@@ -51,20 +61,34 @@ class NeuralDetector(OutlierMixin, UnsupervisedEstimator):
     """
 
     contamination: float = 0.1
+    average: str = "mean"
+    cv: Any = None
 
-    def _fitted(self, X: Any, sample_weight: Any) -> None:
-        scores = self.score_samples(X)
-        weight = check_weight(scores, sample_weight)
+    averages: ClassVar[tuple[str, ...]] = ("mean", "rank")
+
+    def _folds(self, X: Any, y: Any) -> list[Fold]:
+        return member_folds(self.cv, self.n_members, X, None, classifier=False)
+
+    def _fitted(self, rows: np.ndarray, weight: np.ndarray, folds: list[Fold]) -> None:
+        super()._fitted(rows, weight, folds)
+        scores = -self._finished(self._raw(rows))
         self.offset_ = _threshold(scores[weight > 0], weight[weight > 0], self.contamination)
 
     def _check(self) -> None:
         if not 0 < self.contamination <= 0.5:
             raise ValueError(f"contamination={self.contamination!r}; allowed: (0, 0.5]")
 
-    def anomaly_score(self, X: Any) -> np.ndarray:
-        """Return one score per row, 0 or more, higher = more anomalous."""
+    def _raw(self, rows: np.ndarray) -> np.ndarray:
         view = self._view("anomaly", self._network().anomaly_score)
-        return self._infer(view, self._rows(X)).astype(np.float64)
+        return self._infer_members(view, rows)[:, :, None]
+
+    def _finished(self, outputs: np.ndarray, members: list[int] | None = None) -> np.ndarray:
+        return self._averaged(outputs, members)[:, 0].astype(np.float64)
+
+    def anomaly_score(self, X: Any) -> np.ndarray:
+        """Return one score per row, higher = more anomalous."""
+        check_is_fitted(self, "weights_")
+        return self._finished(self._raw(self._rows(X)))
 
     def score_samples(self, X: Any) -> np.ndarray:
         """Return one score per row, lower = more anomalous."""

@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils.validation import check_array
+from sklearn.utils.validation import check_array, check_is_fitted
 
 from fintech_dl.estimators.unsupervised import UnsupervisedEstimator
 from fintech_dl.networks.base import hyperparameters
@@ -39,27 +39,36 @@ class NeuralEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Unsupervi
         return self._fit(X, None, sample_weight, resume=True, epochs=1)
 
     def transform(self, X: Any) -> np.ndarray:
-        """Return codes of shape (n_rows, n_code), float32."""
-        view = self._view("features")
-        return self._infer(view, self._rows(X))
+        """Return codes of shape (n_rows, n_code), float32; of several members side by side."""
+        check_is_fitted(self, "weights_")
+        return np.hstack(list(self._infer_members(self._view("features"), self._rows(X))))
 
     def inverse_transform(self, X: Any) -> Any:
-        """Return rows rebuilt from codes: an array, or a DataFrame if there are categories."""
+        """Return rows rebuilt from codes: an array, or a DataFrame if there are categories.
+
+        Of several members, the mean of the rows that each rebuilds from its own codes.
+        """
         codes = check_array(X, dtype=np.float32)
         if codes.shape[1] != self._n_features_out:
             raise ValueError(
                 f"X has {codes.shape[1]} columns; expected codes of {self._n_features_out} columns"
             )
-        model = self._live().model
-        rebuilt = self._infer(self._view("decoder", _decode), codes)
-        raw = model.get_layer("encoding").decode(rebuilt, len(self.columns_))
+        view, model = self._view("decoder", _decode), self._live().model
+        encoding, rebuilt, raws = model.get_layer("encoding"), [], []
+        weights = self._member_weights()
+        for own, code in zip(weights, np.hsplit(codes, len(weights)), strict=True):
+            model.set_weights(own)
+            rebuilt.append(self._infer(view, code))
+            raws.append(encoding.decode(rebuilt[-1], len(self.columns_)))
+        raw = np.mean(raws, axis=0) if len(raws) > 1 else raws[0]
+        likeliest = encoding.decode(np.mean(rebuilt, axis=0), len(self.columns_))
         if all(column["kind"] == "number" for column in self.columns_):
             return raw
         frame = pd.DataFrame(raw, columns=[column["name"] for column in self.columns_])
-        for column in self.columns_:
+        for i, column in enumerate(self.columns_):
             if column["kind"] == "category":
                 values = np.array([None, *column["categories"]], dtype=object)
-                frame[column["name"]] = values[frame[column["name"]].astype(int)]
+                frame[column["name"]] = values[likeliest[:, i].astype(int)]
         return frame
 
     def __sklearn_tags__(self) -> Any:
@@ -69,7 +78,7 @@ class NeuralEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Unsupervi
 
     @property
     def _n_features_out(self) -> int:
-        return int(self._live().model.output["features"].shape[-1])
+        return int(self._live().model.output["features"].shape[-1]) * len(self.members_)
 
 
 def _decode(model: Any, codes: Any) -> Any:

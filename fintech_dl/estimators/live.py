@@ -53,12 +53,17 @@ def lease(key: Hashable, build: Callable[[], Any]) -> Lease:
     for at, (other, live) in enumerate(_idle):
         if other == key and key is not None:
             del _idle[at]
-            for old, new in zip(live.model.variables, fresh.variables, strict=True):
-                old.assign(new)
+            renew(live, fresh)
             if live.trainer is not None:
                 live.trainer.restart()
             return Lease(key, live)
     return Lease(key, Live(fresh))
+
+
+def renew(live: Live, fresh: Any) -> None:
+    """Give a live model the values of a freshly built one, its random weights included."""
+    for old, new in zip(live.model.variables, fresh.variables, strict=True):
+        old.assign(new)
 
 
 def structure(value: Any) -> Hashable:

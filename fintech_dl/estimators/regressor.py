@@ -6,7 +6,12 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import RegressorMixin
-from sklearn.utils.validation import check_array, check_consistent_length, column_or_1d
+from sklearn.utils.validation import (
+    check_array,
+    check_consistent_length,
+    check_is_fitted,
+    column_or_1d,
+)
 
 from fintech_dl.estimators.supervised import SupervisedEstimator
 from fintech_dl.networks.base import Network, hyperparameters
@@ -24,11 +29,18 @@ class NeuralRegressor(RegressorMixin, SupervisedEstimator):
         Loss of a row, in standard deviations of the target.
     monitor : {"loss", "r2"}, optional
         What early stopping watches on the validation rows, computed exactly.
+    cv : int or scikit-learn splitter, optional
+        Each member learns from the training rows of one fold; ``n_members`` is a multiple of the
+        number of folds. Members take the same number of steps, whatever their rows.
 
     Attributes
     ----------
     target_mean_, target_scale_ : ndarray of shape (n_targets,)
-        Mean and standard deviation of the training targets.
+        Mean and standard deviation of the training targets; with ``cv`` those of each member, of
+        shape (n_members, n_targets).
+    oof_ : ndarray of shape (n_rows,) or (n_rows, n_targets)
+        With ``cv``: predictions for each training row by the members that have not learned from
+        it; NaN where all have.
 
     See Also
     --------
@@ -51,13 +63,20 @@ class NeuralRegressor(RegressorMixin, SupervisedEstimator):
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train one epoch on more rows, with the columns and scales of the first call."""
-        return self._fit(X, self._checked(X, y), sample_weight, resume=True, epochs=1)
+        return self._once(X, self._checked(X, y), sample_weight)
 
     def predict(self, X: Any) -> np.ndarray:
         """Return predictions of shape (n_rows,) or (n_rows, n_targets), in the target's unit."""
-        view = self._view("outputs")
-        outputs = self._infer(view, self._rows(X)).astype(np.float64)
-        predictions = outputs * self.target_scale_ + self.target_mean_
+        check_is_fitted(self, "weights_")
+        return self._finished(self._raw(self._rows(X)))
+
+    def _finished(self, outputs: np.ndarray, members: list[int] | None = None) -> np.ndarray:
+        own = slice(None) if members is None or self.target_mean_.ndim == 1 else members
+        scale, mean = (
+            values if values.ndim == 1 else values[own][:, None]
+            for values in (self.target_scale_, self.target_mean_)
+        )
+        predictions = self._averaged(outputs.astype(np.float64) * scale + mean, members)
         return predictions if self._many else predictions[:, 0]
 
     @property
@@ -77,26 +96,35 @@ class NeuralRegressor(RegressorMixin, SupervisedEstimator):
         return tags
 
     def _shape(self) -> int:
-        return len(self.target_mean_)
+        return int(self.target_mean_.shape[-1])
 
     def _outputs(self, network: Network, features: Any, inputs: Any) -> Any:
-        return network.head(features, len(self.target_mean_))
+        return network.head(features, self._shape())
 
-    def _learn_target(self, y: Any, sample_weight: np.ndarray, classes: Any) -> None:
+    def _learn_target(self, y: Any, weights: list[np.ndarray], classes: Any) -> None:
         self.n_targets_ = y.shape[1] if y.ndim == 2 else 0  # 0: one target, given as one dimension
         columns = y if y.ndim == 2 else y[:, None]
-        self.target_mean_ = np.average(columns, axis=0, weights=sample_weight)
-        variance = np.average((columns - self.target_mean_) ** 2, axis=0, weights=sample_weight)
-        self.target_scale_ = np.where(variance > 0, np.sqrt(variance), 1.0)
+        means = [np.average(columns, axis=0, weights=w) for w in weights]
+        spreads = [
+            np.average((columns - mean) ** 2, axis=0, weights=w)
+            for mean, w in zip(means, weights, strict=True)
+        ]
+        scales = [np.where(spread > 0, np.sqrt(spread), 1.0) for spread in spreads]
+        one = len(weights) == 1
+        self.target_mean_ = means[0] if one else np.stack(means)
+        self.target_scale_ = scales[0] if one else np.stack(scales)
 
-    def _target(self, y: Any) -> np.ndarray:
+    def _target(self, y: Any, member: int) -> np.ndarray:
         columns = y if y.ndim == 2 else y[:, None]
-        return ((columns - self.target_mean_) / self.target_scale_).astype(np.float32)
+        own = member if self.target_mean_.ndim == 2 else slice(None)
+        return ((columns - self.target_mean_[own]) / self.target_scale_[own]).astype(np.float32)
 
-    def _monitored(self, X: np.ndarray, y: Any, weight: np.ndarray, loss: float) -> float:
+    def _monitored(
+        self, X: np.ndarray, y: Any, weight: np.ndarray, loss: float, member: int
+    ) -> float:
         if self.monitor in (None, "loss"):
             return -loss
-        target = self._target(y)
+        target = self._target(y, member)
         error = target - self._infer(self._view("outputs"), X)
         spread = target - np.average(target, axis=0, weights=weight)
         shares = [np.average(e**2, axis=0, weights=weight) for e in (error, spread)]

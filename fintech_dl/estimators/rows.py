@@ -26,6 +26,12 @@ def check_weight(X: np.ndarray, sample_weight: Any) -> np.ndarray:
     return np.asarray(weight)
 
 
+def take(rows: Any, at: np.ndarray) -> Any:
+    """Return the rows at positions ``at``: not copied if these are all, None if there are none."""
+    every = rows is None or (len(at) == len(rows) and bool((at == np.arange(len(at))).all()))
+    return rows if every else rows[at]
+
+
 def hold_out(
     n: int, fraction: float, *, temporal: bool, strata: np.ndarray | None, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -47,18 +53,18 @@ def hold_out(
 
 
 def merge_equal(
-    rows: np.ndarray, target: np.ndarray | None, weight: np.ndarray
-) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
-    """Merge equal rows, adding their weights, and put the rows in one fixed order.
+    rows: np.ndarray, target: np.ndarray | None, at: np.ndarray, weight: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return positions of unlike rows among ``at``, in one fixed order, with their summed weights.
 
     For training with all rows in one batch: the gradient is the same sum, so that weights and
     repeated rows give the same model to the last bit.
     """
-    both = rows if target is None else np.hstack([rows, target.astype(np.float32)])
+    rows = rows[at]
+    both = rows if target is None else np.hstack([rows, target[at].astype(np.float32)])
     bits = np.ascontiguousarray(both).view(np.uint32)
     _, first, group = np.unique(bits, axis=0, return_index=True, return_inverse=True)
-    merged = np.bincount(group.ravel(), weights=weight)
-    return rows[first], target if target is None else target[first], merged
+    return at[first], np.bincount(group.ravel(), weights=weight)
 
 
 def in_blocks(

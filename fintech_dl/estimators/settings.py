@@ -37,6 +37,8 @@ def training_settings(estimator: Any, advice: dict[str, Any]) -> dict[str, Any]:
             settings[name] = _number(name, settings[name], least, kind)
     check_choice("loss", estimator.loss or estimator.losses[0], estimator.losses)
     check_choice("monitor", estimator.monitor or "loss", estimator.monitors)
+    check_choice("average", estimator._how(), estimator.averages)
+    _number("n_members", estimator.n_members, 1, int)
     if not 0 <= estimator.validation_fraction < 1:
         raise ValueError(f"validation_fraction={estimator.validation_fraction!r}; allowed: [0, 1)")
     return settings

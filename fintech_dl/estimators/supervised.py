@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any, Self
 
 import numpy as np
+from sklearn.base import is_classifier
 
 from fintech_dl.estimators.base import NeuralEstimator
+from fintech_dl.estimators.folds import Fold, member_folds
 from fintech_dl.networks.base import Network, hyperparameters
 from fintech_dl.networks.dense import MLP
 
@@ -14,6 +16,8 @@ from fintech_dl.networks.dense import MLP
 @hyperparameters
 class SupervisedEstimator(NeuralEstimator):
     """Base of the estimators that learn a target."""
+
+    cv: Any = None
 
     def fit(
         self,
@@ -52,6 +56,15 @@ class SupervisedEstimator(NeuralEstimator):
         return self._fit(
             X, y, sample_weight, X_val, y_val, sample_weight_val, resume=self.warm_start
         )
+
+    def _folds(self, X: Any, y: Any) -> list[Fold]:
+        return member_folds(self.cv, self.n_members, X, y, classifier=is_classifier(self))
+
+    def _once(self, X: Any, y: Any, sample_weight: Any, classes: Any = None) -> Self:
+        """Train one epoch on more rows."""
+        if self.cv is not None:
+            raise ValueError("partial_fit takes no cv: folds are of all rows at once; use fit")
+        return self._fit(X, y, sample_weight, resume=True, epochs=1, classes=classes)
 
     def _checked(self, X: Any, y: Any) -> np.ndarray:
         """Return the targets as an array, one entry per row of ``X``."""

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from fintech_dl.estimators.members import Share
 from fintech_dl.networks.base import keras
 
 keras()
@@ -41,6 +42,18 @@ class RowFunction(k.Model):
 
     def __init__(self, model: Any, function: Callable[..., Any]) -> None:
         super().__init__()
+        self.inner = RowLayer(model, function)
+
+    def call(self, arrays: tuple[Any, ...], training: bool | None = None) -> Any:
+        """Return one result per row."""
+        return self.inner(arrays, training=training)
+
+
+class RowLayer(k.layers.Layer):
+    """Hands ``training`` on to every layer, which a model's own ``stateless_call`` would not."""
+
+    def __init__(self, model: Any, function: Callable[..., Any]) -> None:
+        super().__init__()
         self.model, self.function = model, function
 
     def call(self, arrays: tuple[Any, ...], training: bool | None = None) -> Any:
@@ -60,110 +73,181 @@ def make_optimizer(settings: dict[str, Any], steps: int) -> Any:
 
 
 def batches(
-    rng: np.random.Generator, weight: np.ndarray, batch_size: int
+    rngs: list[np.random.Generator], shares: list[Share], steps: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return shuffled batches of equal size: row positions and weights, both (steps, size).
+    """Return shuffled batches of equal size: row positions and weights of each member.
 
-    The rows are spread evenly, so that no last batch is small; free places have weight 0. Weights
-    are such that the mean over a batch is the weighted mean over its real rows.
+    Both have the shape (steps, n_members, size), of a single network (steps, size). The rows are
+    spread evenly, so that no last batch is small; a free place repeats a row of the same batch with
+    weight 0. Weights are such that
+    the mean over a batch is the weighted mean over its real rows.
     """
-    n = len(weight)
-    steps = math.ceil(n / batch_size)
-    size = math.ceil(n / steps)
-    order = rng.permutation(n) if steps > 1 else np.arange(n)
-    index = np.zeros((steps, size), dtype=np.int32)
-    weights = np.zeros((steps, size), dtype=np.float32)
-    for step, rows in enumerate(np.array_split(order, steps)):
-        index[step, : len(rows)] = rows
-        weights[step, : len(rows)] = weight[rows] * (size / len(rows))
-    return index, weights
+    size = max(math.ceil(len(share.rows) / steps) for share in shares)
+    index = np.zeros((steps, len(shares), size), dtype=np.int32)
+    weights = np.zeros((steps, len(shares), size), dtype=np.float32)
+    for j, (rng, share) in enumerate(zip(rngs, shares, strict=True)):
+        n = len(share.rows)
+        order = rng.permutation(n) if steps > 1 else np.arange(n)
+        for step, at in enumerate(np.array_split(order, steps)):
+            index[step, j] = share.rows[at[0]]
+            index[step, j, : len(at)] = share.rows[at]
+            weights[step, j, : len(at)] = share.weight[at] * (size / len(at))
+    return (index, weights) if len(shares) > 1 else (index[:, 0], weights[:, 0])
 
 
 class Trainer:
-    """Runs batches of rows through an objective and an optimizer, on the backend in use."""
+    """Runs batches of rows through an objective and an optimizer, on the backend in use.
 
-    def __init__(self, objective: RowFunction, optimizer: Any) -> None:
-        self.objective, self.optimizer = objective, optimizer
+    Several members are trained as one: their variables are stacked, and the gradient of all is
+    taken in one vectorised step.
+    """
+
+    def __init__(
+        self, objective: RowFunction, settings: dict[str, Any], n_members: int = 1
+    ) -> None:
+        self.objective, self.settings, self.n_members = objective, settings, n_members
+        self.began: list[Any] = []
         self.run: Callable[..., Any] | None = None
+
+    def read(self) -> list[Any]:
+        """Return the values of the model's variables, trainable and other."""
+        return [[ops.convert_to_numpy(v) for v in part] for part in self._own()]
+
+    def begin(self, members: list[Any], steps: int) -> None:
+        """Take the values that each member begins with; the first time, make the optimizer."""
+        many = self.n_members > 1
+        stacks = [[np.stack(v) for v in zip(*part, strict=True)] for part in zip(*members)]  # noqa: B905
+        if not self.began:
+            self.trained, self.fixed = self._own()
+            if many:
+                self.trained, self.fixed = (
+                    [k.Variable(v, dtype=str(v.dtype)) for v in part] for part in stacks
+                )
+            # of several members each gradient is clipped on its own, before they are stacked
+            kept = {**self.settings, "clipnorm": None} if many else self.settings
+            self.optimizer = make_optimizer(kept, steps)
+            self.optimizer.build(self.trained)
+            self.began = [ops.convert_to_numpy(v) for v in self.optimizer.variables]
+        elif many:
+            for part, values in zip((self.trained, self.fixed), stacks, strict=True):
+                for variable, value in zip(part, values, strict=True):
+                    variable.assign(value)
 
     def restart(self) -> None:
         """Put the optimizer back to where it began, if it has begun."""
-        if self.run is None:
-            return
-        for variable, value in zip(self.optimizer.variables, self.began, strict=True):
-            variable.assign(value)
+        if self.began:
+            for variable, value in zip(self.optimizer.variables, self.began, strict=True):
+                variable.assign(value)
 
-    def epoch(self, arrays: tuple[Any, ...], index: np.ndarray, weights: np.ndarray) -> float:
-        """Train on every batch once; return the mean loss."""
+    def show(self, member: int) -> None:
+        """Put the weights of one member into the model."""
+        if self.n_members > 1:
+            for own, part in zip(self._own(), (self.trained, self.fixed), strict=True):
+                for variable, stacked in zip(own, part, strict=True):
+                    variable.assign(stacked[member])
+
+    def epoch(self, arrays: tuple[Any, ...], index: Any, weights: np.ndarray) -> np.ndarray:
+        """Train on every batch once; return the mean loss of each member."""
         if self.run is None:
             self.objective(tuple(a[:1] for a in arrays))
-            self.optimizer.build(self.objective.trainable_variables)
-            self.began = [ops.convert_to_numpy(v) for v in self.optimizer.variables]
             self.run = {"tensorflow": self._tensorflow, "jax": self._jax}[k.backend.backend()]()
-        total = 0.0
-        for start in range(0, len(index), STEPS_PER_CALL):
+        total: Any = 0.0
+        for start in range(0, len(weights), STEPS_PER_CALL):
             stretch = slice(start, start + STEPS_PER_CALL)
-            total += float(self.run(arrays, index[stretch], weights[stretch]))
-        return total / len(index)
+            losses = self.run(arrays, tuple(i[stretch] for i in index), weights[stretch])
+            total = total + ops.convert_to_numpy(losses)
+        return np.atleast_1d(total / len(weights))
+
+    def _own(self) -> tuple[list[Any], list[Any]]:
+        return self.objective.trainable_variables, self.objective.non_trainable_variables
+
+    def _loss(self, trained: Any, fixed: Any, rows: Any, weights: Any) -> tuple[Any, Any]:
+        """Return the loss of one batch of one member, and the changed variables."""
+        per_row, fixed, penalties = self.objective.stateless_call(
+            trained, fixed, rows, training=True, return_losses=True
+        )
+        return ops.mean(per_row * weights) + sum(penalties), list(fixed)
+
+    def _clipped(self, slopes: list[Any]) -> list[Any]:
+        most = self.settings["clipnorm"]
+        if most is None or self.n_members == 1:  # of a single network the optimizer does it
+            return slopes
+        norms = [ops.sqrt(ops.sum(ops.square(slope))) for slope in slopes]
+        factors = [ops.minimum(1.0, most / ops.maximum(norm, 1e-30)) for norm in norms]
+        return [slope * factor for slope, factor in zip(slopes, factors, strict=True)]
 
     def _tensorflow(self) -> Callable[..., Any]:
         import tensorflow as tf
 
-        objective, optimizer = self.objective, self.optimizer
-        variables = objective.trainable_variables
+        objective, optimizer, variables = self.objective, self.optimizer, self.trained
+
+        def single(rows: Any, weights: Any) -> Any:
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_mean(objective(rows, training=True) * weights)
+                if objective.losses:
+                    loss += tf.add_n(objective.losses)
+            optimizer.apply(tape.gradient(loss, variables), variables)
+            return loss
+
+        def member(state: Any) -> Any:
+            trained, fixed, rows, weights = state
+            with tf.GradientTape() as tape:
+                tape.watch(trained)
+                loss, fixed = self._loss(trained, fixed, rows, weights)
+            slopes = tape.gradient(loss, trained, unconnected_gradients="zero")
+            return self._clipped(slopes), fixed, loss
+
+        def several(rows: Any, weights: Any) -> Any:
+            values = [[v.value for v in part] for part in (variables, self.fixed)]
+            slopes, fixed, loss = tf.vectorized_map(member, (*values, rows, weights))
+            optimizer.apply(slopes, variables)
+            for variable, value in zip(self.fixed, fixed, strict=True):
+                variable.assign(value)
+            return loss
+
+        step = single if self.n_members == 1 else several
 
         def run(arrays: Any, index: Any, weights: Any) -> Any:
-            total = tf.constant(0.0)
-            for step in tf.range(tf.shape(index)[0]):
-                rows = tuple(tf.gather(a, index[step]) for a in arrays)
-                with tf.GradientTape() as tape:
-                    per_row = objective(rows, training=True)
-                    loss = tf.reduce_mean(per_row * weights[step])
-                    if objective.losses:
-                        loss += tf.add_n(objective.losses)
-                optimizer.apply(tape.gradient(loss, variables), variables)
-                total += loss
+            total = tf.zeros(tf.shape(weights)[1:-1])
+            for i in tf.range(tf.shape(weights)[0]):
+                rows = tuple(tf.gather(a, at[i]) for a, at in zip(arrays, index))  # noqa: B905
+                total += step(rows, weights[i])
             return total
 
         compiled = tf.function(run, reduce_retracing=True)
 
-        def call(arrays: Any, index: np.ndarray, weights: np.ndarray) -> Any:
-            return compiled(arrays, tf.constant(index), tf.constant(weights))
+        def call(arrays: Any, index: Any, weights: np.ndarray) -> Any:
+            return compiled(arrays, tuple(tf.constant(i) for i in index), tf.constant(weights))
 
         return call
 
     def _jax(self) -> Callable[..., Any]:
         import jax
 
-        objective, optimizer = self.objective, self.optimizer
+        optimizer = self.optimizer
+        gradient = jax.value_and_grad(self._loss, has_aux=True)
 
-        def loss(trained: Any, fixed: Any, rows: Any, weights: Any) -> Any:
-            per_row, fixed, penalties = objective.stateless_call(
-                trained, fixed, rows, training=True, return_losses=True
-            )
-            return (per_row * weights).mean() + sum(penalties), fixed
+        def clipped(*batch: Any) -> Any:
+            (value, fixed), slopes = gradient(*batch)
+            return value, fixed, self._clipped(slopes)
 
-        gradient = jax.value_and_grad(loss, has_aux=True)
+        slopes_of = clipped if self.n_members == 1 else jax.vmap(clipped)
 
         def run(state: Any, arrays: Any, index: Any, weights: Any) -> Any:
             def step(state: Any, batch: Any) -> Any:
                 trained, fixed, moments = state
-                rows = tuple(a[batch[0]] for a in arrays)
-                (value, fixed), slopes = gradient(trained, fixed, rows, batch[1])
+                rows = tuple(a[at] for a, at in zip(arrays, batch[0], strict=True))
+                value, fixed, slopes = slopes_of(trained, fixed, rows, batch[1])
                 trained, moments = optimizer.stateless_apply(moments, slopes, trained)
-                return (trained, fixed, moments), value
+                return (list(trained), fixed, list(moments)), value
 
             state, values = jax.lax.scan(step, state, (index, weights))
-            return state, values.sum()
+            return state, values.sum(axis=0)
 
         compiled = jax.jit(run)
 
-        def call(arrays: Any, index: np.ndarray, weights: np.ndarray) -> Any:
-            variables = (
-                objective.trainable_variables,
-                objective.non_trainable_variables,
-                optimizer.variables,
-            )
+        def call(arrays: Any, index: Any, weights: np.ndarray) -> Any:
+            variables = (self.trained, self.fixed, optimizer.variables)
             state = tuple([v.value for v in part] for part in variables)
             state, total = compiled(state, arrays, index, weights)
             for part, values in zip(variables, state, strict=True):
@@ -174,50 +258,110 @@ class Trainer:
         return call
 
 
+def mean_course(records: list[dict[str, Any]]) -> dict[str, list[float]]:
+    """Return the loss per epoch, and what was monitored, averaged over the members in training."""
+    found = {}
+    for name in ("loss", "validation_loss", "monitor"):
+        curves = [record[name] for record in records if name in record]
+        longest = max(map(len, curves), default=0)
+        means = [float(np.mean([c[e] for c in curves if len(c) > e])) for e in range(longest)]
+        found.update({name: means} if means else {})
+    return found
+
+
+def _moved(index: np.ndarray, offset: np.ndarray | None) -> np.ndarray:
+    return index if offset is None else index + offset
+
+
+class Course:
+    """How training went for one member: its best epoch so far, and when it is to stop."""
+
+    def __init__(self, seed: int) -> None:
+        self.record: dict[str, Any] = {"seed": seed, "best_epoch": 0, "loss": []}
+        self.best, self.weights, self.running = -math.inf, None, True
+
+    def see(self, epoch: int, found: tuple[float, float], model: Any, patience: int) -> None:
+        """Take in the validation loss and the monitored value of the weights in the model."""
+        for name, value in zip(("validation_loss", "monitor"), found, strict=True):
+            self.record.setdefault(name, []).append(value)
+        if found[1] > self.best:
+            self.best, self.record["best_epoch"] = found[1], epoch
+            self.weights = model.get_weights()
+        self.running = epoch - self.record["best_epoch"] < patience
+
+
 def train(
     trainer: Trainer,
     arrays: tuple[np.ndarray, ...],
     *,
-    weight: np.ndarray,
+    offsets: tuple[np.ndarray | None, ...],
+    shares: list[Share],
     epochs: int,
     batch_size: int,
-    rng: np.random.Generator,
-    history: dict[str, list[float]],
+    begun: int,
     model: Any,
-    validate: Callable[[], tuple[float, float]] | None = None,
-    patience: int = 5,
+    validate: list[Callable[[], tuple[float, float]]],
+    patience: int,
     name: str = "",
     verbose: int = 0,
-) -> int:
-    """Train for ``epochs``, or until ``patience`` epochs brought nothing better; return the best.
+) -> tuple[list[dict[str, Any]], list[list[np.ndarray]]]:
+    """Train each member for ``epochs``, or until ``patience`` epochs brought it nothing better.
 
-    ``validate`` returns the validation loss and the monitored value (higher = better); the weights
-    of the best epoch are put back at the end. ``history`` is extended in place.
+    Parameters
+    ----------
+    arrays : tuple of ndarray
+        Rows and, if there are any, targets. Where a member has targets of its own they lie one
+        below the other, and ``offsets`` says for each array where each member's begin, as
+        (n_members, 1), or None where all members share it.
+    shares : list of Share
+        Positions, weights and seed of each member.
+    begun : int
+        Epochs trained before this call; with the seed it decides the order of rows.
+    validate : list of callable
+        For each member, or empty: returns the validation loss and the monitored value (higher =
+        better) of the weights in the model.
+
+    Returns
+    -------
+    records : list of dict
+        Per member: seed, best epoch, and per epoch loss, validation loss and monitored value.
+    weights : list of list of ndarray
+        Per member: those of its best epoch.
     """
     on_device = tuple(ops.convert_to_tensor(a) for a in arrays)
-    best, best_epoch, best_weights = -math.inf, 0, None
+    rngs = [np.random.default_rng([share.seed, begun]) for share in shares]
+    steps = max(math.ceil(len(share.rows) / batch_size) for share in shares)
+    courses = [Course(share.seed) for share in shares]
     for epoch in range(1, epochs + 1):
         started = time.perf_counter()
-        loss = trainer.epoch(on_device, *batches(rng, weight, batch_size))
-        if not math.isfinite(loss):
+        index, weights = batches(rngs, shares, steps)
+        losses = trainer.epoch(on_device, tuple(_moved(index, o) for o in offsets), weights)
+        if not np.isfinite(losses).all():
             raise ValueError(
-                f"training diverged in epoch {epoch}: the loss is {loss}. Lower learning_rate, "
-                "set clipnorm=1.0, or look for extreme values in the columns"
+                f"training diverged in epoch {epoch}: the loss is {losses[~np.isfinite(losses)][0]}"
+                ". Lower learning_rate, set clipnorm=1.0, or look for extreme values in the columns"
             )
-        history.setdefault("loss", []).append(loss)
-        line = f"[{name}] epoch {epoch}/{epochs}: loss {loss:.5f}"
-        if validate is not None:
-            validation_loss, monitored = validate()
-            history.setdefault("validation_loss", []).append(validation_loss)
-            history.setdefault("monitor", []).append(monitored)
-            line += f", validation loss {validation_loss:.5f}, monitored {monitored:.5f}"
-            if monitored > best:
-                best, best_epoch, best_weights = monitored, epoch, model.get_weights()
+        for j, course in enumerate(courses):
+            if course.running:
+                course.record["loss"].append(float(losses[j]))
+                if validate:
+                    trainer.show(j)
+                    course.see(epoch, validate[j](), model, patience)
         if verbose:
-            print(f"{line} ({time.perf_counter() - started:.1f} s)", flush=True)
-        if validate is not None and epoch - best_epoch >= patience:
+            told = ", ".join(
+                f"{what} {v[-1]:.5f}"
+                for what, v in mean_course([c.record for c in courses]).items()
+            )
+            took = time.perf_counter() - started
+            print(f"[{name}] epoch {epoch}/{epochs}: {told} ({took:.1f} s)", flush=True)
+        if not any(course.running for course in courses):
             break
-    if best_weights is not None:
-        model.set_weights(best_weights)
-        return best_epoch
-    return epochs
+    kept = []
+    for j, course in enumerate(courses):
+        trainer.show(j)
+        if course.weights is None:
+            course.record["best_epoch"] = epochs
+        elif trainer.n_members == 1:
+            model.set_weights(course.weights)
+        kept.append(course.weights or model.get_weights())
+    return [course.record for course in courses], kept

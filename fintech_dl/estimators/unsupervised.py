@@ -44,12 +44,9 @@ class UnsupervisedEstimator(NeuralEstimator):
         ValueError
             A parameter out of range, infinity in ``X``.
         """
-        self._fit(X, None, sample_weight, X_val, None, sample_weight_val, resume=self.warm_start)
-        self._fitted(X, sample_weight)
-        return self
-
-    def _fitted(self, X: Any, sample_weight: Any) -> None:
-        """Learn what is learned from the scores of the training rows."""
+        return self._fit(
+            X, None, sample_weight, X_val, None, sample_weight_val, resume=self.warm_start
+        )
 
     def _default_network(self) -> Network:
         return Autoencoder()

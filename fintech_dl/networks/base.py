@@ -74,13 +74,14 @@ def keras() -> ModuleType:
             import keras as module
 
             module.ops.zeros(())
-        logging.getLogger("tensorflow").addFilter(_is_no_retracing)
+        logging.getLogger("tensorflow").addFilter(_concerns_the_user)
     return sys.modules["keras"]
 
 
-def _is_no_retracing(message: logging.LogRecord) -> bool:
-    """Drop TensorFlow's advice on tracing: every fit traces its own network, as it should."""
-    return "triggered tf.function retracing" not in message.getMessage()
+def _concerns_the_user(message: logging.LogRecord) -> bool:
+    """Drop TensorFlow's advice on how functions are traced and vectorised."""
+    text = message.getMessage()
+    return "triggered tf.function retracing" not in text and "Using a while_loop" not in text
 
 
 @contextmanager

@@ -47,7 +47,8 @@ class MLP(Network):
         """Return the last layer's outputs, of shape (rows, units[-1])."""
         layers, x = keras().layers, inputs
         for width in as_tuple(self.units):
-            x = layers.Dense(width, kernel_regularizer=regularizer(self.l1, self.l2))(x)
+            penalty = regularizer(self.l1, self.l2)
+            x = layers.Dense(width, use_bias=not self.batch_norm, kernel_regularizer=penalty)(x)
             if self.batch_norm:
                 x = layers.BatchNormalization()(x)
             x = layers.Activation(self.activation)(x)

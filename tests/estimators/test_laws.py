@@ -101,6 +101,28 @@ def test_training_moves_every_trainable_weight(network):
     assert any(kinds)
 
 
+@pytest.mark.parametrize(("dropout", "same"), [(0.0, True), (0.5, False)])
+def test_dropout_acts_in_training_and_only_there(dropout, same):
+    network = MLP(units=32, dropout=dropout)
+    model = NeuralClassifier(network=network, learning_rate=0.0, epochs=1, batch_size=600)
+    p = model.set_params(random_state=0).fit(X, Y).predict_proba(X)
+    scored = -np.log(p[np.arange(len(Y)), Y]).mean()
+    assert np.isclose(model.history_["loss"][0], scored, rtol=1e-4) == same
+
+
+def test_batch_normalisation_learns_its_means():
+    def means(epochs):
+        model = NeuralClassifier(
+            network=MLP(units=4, batch_norm=True), **{**SHORT, "epochs": epochs}
+        )
+        model.fit(X, Y)
+        paths = [v.path for v in model._live().model.weights]
+        return model.weights_[next(i for i, p in enumerate(paths) if p.endswith("moving_mean"))]
+
+    assert np.abs(means(1)).min() > 0
+    assert not np.array_equal(means(1), means(2))
+
+
 @each_network
 def test_a_refit_is_equal_to_the_bit(network):
     model = NeuralClassifier(network=network, **SHORT)

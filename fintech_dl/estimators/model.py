@@ -1,0 +1,141 @@
+"""The live Keras model of an estimator: built, leased, rebuilt from arrays, run in blocks."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from fintech_dl.estimators.columns import Columns
+from fintech_dl.estimators.live import Live, lease, structure
+from fintech_dl.estimators.rows import in_blocks
+from fintech_dl.networks.base import Network, keras
+
+
+class ModelHolder(BaseEstimator):
+    """Base that keeps a Keras model for an estimator; the fitted state is arrays, never the model.
+
+    Expects the fields ``network`` and ``n_members`` and the fitted attributes ``columns_``,
+    ``weights_`` and ``members_``.
+    """
+
+    network: Network | None
+    n_members: int
+    columns_: Columns
+    weights_: list[np.ndarray]
+    members_: list[dict[str, Any]]
+
+    embed: ClassVar[bool] = True
+
+    def _default_network(self) -> Network:
+        """Return the network used when none is given."""
+        raise NotImplementedError
+
+    def _outputs(self, network: Network, features: Any, inputs: Any) -> Any:
+        """Return the output tensor of the model: by default the inputs rebuilt."""
+        k = keras()
+        code = k.Input(features.shape[1:])
+        return k.Model(code, network.decode(code, inputs), name="decoder")(features)
+
+    def _shape(self) -> int:
+        """Return the number of outputs, if the kind of estimator has targets."""
+        return 0
+
+    def _network(self) -> Network:
+        network = self.network if self.network is not None else self._default_network()
+        if not isinstance(network, Network):
+            raise ValueError(
+                f"network={network!r}; allowed: an instance of a fintech_dl network, "
+                "for example MLP(units=64)"
+            )
+        return network
+
+    def _build(self, network: Network, seed: int = 0) -> Any:
+        """Return a fresh Keras model: raw columns to encoded inputs, features and outputs."""
+        k = keras()
+        with _seeded(seed):
+            x = k.Input((len(self.columns_),), dtype="float32")
+            encoding = network.encoding(self.columns_, self.embed)
+            encoding.name = "encoding"
+            inputs = encoding(x)
+            features = network(inputs)
+            if getattr(features, "shape", (0,))[:1] != (None,) or len(features.shape) < 2:
+                raise ValueError(
+                    f"{type(network).__name__} returned {features!r}; expected a tensor of shape "
+                    "(rows, features) made from its input"
+                )
+            outputs = self._outputs(network, features, inputs)
+            parts = {"inputs": inputs, "features": features, "outputs": outputs}
+            flat = {n: k.layers.Flatten()(t) if len(t.shape) > 2 else t for n, t in parts.items()}
+            return k.Model(x, flat)
+
+    def _leased(self, network: Network, seed: int = 0) -> Live:
+        """Lease a live model of this estimator's structure, freshly initialised from the seed."""
+        columns = [
+            [column["name"], column["kind"], len(column["categories"]), column["has_missing"]]
+            for column in self.columns_
+        ]
+        try:
+            key = (type(self), structure([network, columns, self._shape(), self.n_members]))
+        except TypeError:
+            key = None
+        self.__dict__["_lease"] = lease(key, lambda: self._build(network, seed))
+        return self._live()
+
+    def _live(self) -> Live:
+        """Return the live model, rebuilt from the fitted arrays when it is not there."""
+        if "_lease" not in self.__dict__:
+            check_is_fitted(self, "weights_")
+            self._leased(self._network()).model.set_weights(self._member_weights()[0])
+        live: Live = self.__dict__["_lease"].live
+        return live
+
+    def _member_weights(self) -> list[list[np.ndarray]]:
+        """Return the weights of each member."""
+        if len(self.members_) == 1:
+            return [self.weights_]
+        return [[weights[j] for weights in self.weights_] for j in range(len(self.members_))]
+
+    def _view(self, name: str, function: Callable[..., Any] | None = None) -> Any:
+        """Return the compiled function ``name`` of rows: by default a part of the model."""
+        views = self._live().views
+        if name not in views:
+            from fintech_dl.estimators.training import RowFunction
+
+            part = function or (lambda model, x: model(x)[name])
+            views[name] = RowFunction(self._live().model, part)
+        return views[name]
+
+    def _infer(self, view: Any, *arrays: np.ndarray) -> np.ndarray:
+        """Run rows through a compiled function, block by block."""
+        return in_blocks(view.predict_on_batch, arrays, self._network().block_rows)
+
+    def _infer_members(self, view: Any, *arrays: np.ndarray) -> np.ndarray:
+        """Run rows through a compiled function with the weights of each member in turn."""
+        model, found = self._live().model, []
+        for weights in self._member_weights():
+            if len(self.members_) > 1:
+                model.set_weights(weights)
+            found.append(self._infer(view, *arrays))
+        return np.stack(found)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state: dict[str, Any] = dict(super().__getstate__())
+        state.pop("_lease", None)
+        return state
+
+
+@contextmanager
+def _seeded(seed: int) -> Any:
+    """Seed what Keras draws its layer seeds from, and put Python's generator back after."""
+    state = random.getstate()
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(state)
