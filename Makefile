@@ -1,5 +1,5 @@
 # Everything runs in .venv, made with the first Python 3.11 to 3.13 found; PYTHON=/path/to/python chooses one.
-EXTRAS := tensorflow,report,baselines
+EXTRAS := tensorflow,export,report,baselines,search
 WORKERS ?= 2
 ARGS ?=
 BIN := .venv/bin
@@ -12,6 +12,7 @@ help:
 	@echo "make demo      install, then find card fraud in synthetic transactions and report on it"
 	@echo "make test      install with the developers' tools, then run every test, the contract on JAX too (ARGS=... goes to pytest)"
 	@echo "make contract  scikit-learn's checks on every network, on TensorFlow and on JAX (long)"
+	@echo "make docs      the reference as docs/_build/index.html; every example in a docstring is run"
 	@echo "make check     lint, types, floors (who may import whom) and docs"
 
 demo: $(BIN)/installed-demo
@@ -43,6 +44,7 @@ floors: $(BIN)/installed-dev
 	@$(BIN)/lint-imports
 
 docs: $(BIN)/installed-dev
+	@$(BIN)/python -m sphinx --fail-on-warning --keep-going --nitpicky --fresh-env --quiet docs docs/_build
 	@$(BIN)/python -m pytest tests/test_docstrings.py $(ARGS)
 
 $(BIN)/installed-demo: $(PINS) | $(BIN)/made

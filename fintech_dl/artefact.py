@@ -6,26 +6,24 @@ with the loader, and never with the file.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
-import platform
-import stat
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fintech_dl import _HOME
-from fintech_dl.errors import ArtefactError, OutputError, UsageError
-from fintech_dl.folders import replacing
+from fintech_dl.errors import ArtefactError, NotInstalledError, UsageError
+from fintech_dl.sealed import FORMAT, GRAPH, ONNX, PARITY, check_archive, to_json, write_files
+from fintech_dl.sealed import MODEL as MODEL
+from fintech_dl.sealed import digest as digest
+from fintech_dl.sealed import installed_versions as installed_versions
+from fintech_dl.sealed import read_files as read_files
 
-FORMAT = 1
-MANIFEST = "MANIFEST.json"
-MODEL = "model.skops"
-LARGEST_FILE = 2 * 1024**3
+if TYPE_CHECKING:
+    from fintech_dl.estimators.scorer import Scorer
+
 PREPROCESSING = ("_as_floats", "_as_text", "_numbers", "_categories")
 TRUSTED = frozenset(
     {
@@ -45,7 +43,6 @@ TRUSTED = frozenset(
         "lightgbm.sklearn.LGBMRegressor",
     }
 )
-PACKAGES = ("fintech-dl", "numpy", "pandas", "scikit-learn", "skops", "keras", "tensorflow", "jax")
 
 
 def save(
@@ -54,10 +51,15 @@ def save(
     *,
     records: Mapping[str, Mapping[str, Any]] | None = None,
     trust: Sequence[str] = (),
+    files: Mapping[str, bytes] | None = None,
 ) -> Path:
     """Save a fitted estimator or Pipeline as a folder.
 
-    Use it to hand a model over: the folder holds data only, with a digest of every byte.
+    Use it to hand a model over: the folder holds data only, with a digest of every byte. A model
+    that ends in a neural estimator is saved as an ONNX graph too, if TensorFlow and the extra
+    ``export`` are installed: it scores where Keras is absent. The proof that it gives the model's
+    own scores, on rows made to break it, lies beside it; a graph that fails is left out, with a
+    warning.
 
     Parameters
     ----------
@@ -70,11 +72,14 @@ def save(
         JSON-plain records to keep beside the model, by name: card, contract, metrics.
     trust : sequence of str
         Further types that the model may hold; whoever loads it has to name them too.
+    files : mapping of str to bytes, optional
+        What `to_files` made of the model, so that it is not made twice.
 
     Returns
     -------
     Path
-        The folder, with ``model.skops``, a JSON file per record and ``MANIFEST.json``.
+        The folder, with ``model.skops``, a JSON file per record and ``MANIFEST.json``; with a graph
+        also ``model.onnx``, ``graph.json`` and ``parity.json``.
 
     Raises
     ------
@@ -94,35 +99,153 @@ def save(
     [1]
     """
     folder = Path(folder)
-    files = {MODEL: to_bytes(model, trust)}
+    everything = dict(to_files(model, trust) if files is None else files)
     for name, record in (records or {}).items():
-        if not name.isidentifier():
-            raise UsageError(f"record name {name!r}: letters, digits and _ only")
-        files[f"{name}.json"] = _json(record)
-    manifest = {
-        "format": FORMAT,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": {"python": platform.python_version(), **installed_versions()},
-        "files": {
-            name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
-            for name, data in files.items()
-        },
-    }
-    files[MANIFEST] = _json(_sealed(manifest))
-    try:
-        if folder.exists() and any(folder.iterdir()):
-            raise OutputError(f"{folder}: is not empty; choose a new folder for the artefact")
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, data in files.items():  # the manifest last: without it nothing loads
-            with replacing(folder / name) as part:
-                part.write_bytes(data)
-    except OSError as error:
-        if isinstance(error, OutputError):
-            raise
-        raise OutputError(
-            f"{folder}: cannot be written ({error.strerror}); choose another folder"
-        ) from error
+        if not name.isidentifier() or f"{name}.json" in (GRAPH, PARITY):
+            raise UsageError(
+                f"record name {name!r}: letters, digits and _ only, and not graph or parity"
+            )
+        everything[f"{name}.json"] = to_json(record)
+    write_files(folder, everything)
     return folder
+
+
+def to_files(model: Any, trust: Sequence[str] = ()) -> dict[str, bytes]:
+    """Return what `save` writes of a model: its state and, if it can have one, its proven graph.
+
+    Returns
+    -------
+    dict of str to bytes
+        ``model.skops``; where the model ends in a neural estimator also ``parity.json``, and
+        ``model.onnx`` with ``graph.json`` if the proof passed.
+
+    Raises
+    ------
+    ArtefactError
+        As `to_bytes`.
+
+    Warns
+    -----
+    UserWarning
+        The graph cannot be made, or does not give the model's own scores.
+
+    Examples
+    --------
+    >>> from sklearn.dummy import DummyClassifier
+    >>> from fintech_dl.artefact import to_files
+    >>> list(to_files(DummyClassifier()))
+    ['model.skops']
+    """
+    files = {MODEL: to_bytes(model, trust)}
+    from fintech_dl.estimators import graph
+
+    found = graph.parts(model)
+    if found is None:
+        return files
+    try:
+        made = {ONNX: graph.export(found[0]), GRAPH: to_json(graph.describe(model))}
+        parity = _prove(model, made)
+    except NotInstalledError as error:
+        made, parity = {}, {"format": FORMAT, "passed": False, "reason": str(error)}
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        made, parity = {}, {"format": FORMAT, "passed": False, "reason": reason}
+        warnings.warn(_left_out(reason), stacklevel=3)
+    else:
+        if not parity["passed"]:
+            parity["reason"] = _told(parity)
+            warnings.warn(_left_out(parity["reason"]), stacklevel=3)
+    if parity["passed"]:
+        files.update(made)
+    files[PARITY] = to_json(parity)
+    return files
+
+
+def scorer(
+    files: Mapping[str, bytes], where: str | Path = "the artefact", model: Any = None
+) -> Callable[[Any], Any]:
+    """Return the function that scores raw rows: by the graph if there is one, else by the model.
+
+    The same files give the same bits, whoever calls it: a run, or whoever scores with its artefact.
+
+    Parameters
+    ----------
+    files : mapping of str to bytes
+        Of `to_files`, or of an artefact's folder.
+    where : str or Path
+        Begins an error text.
+    model : fitted estimator, optional
+        The model of these files, if it is at hand; else it is read where it is needed.
+
+    Returns
+    -------
+    callable
+        Takes rows as the model does, returns a float64 array of shape (n_rows,) as
+        ``evaluation.baselines.score_rows``.
+
+    Raises
+    ------
+    ArtefactError
+        The files are changed, or not trusted.
+
+    Examples
+    --------
+    >>> from sklearn.dummy import DummyClassifier
+    >>> from fintech_dl.artefact import scorer, to_files
+    >>> model = DummyClassifier(strategy="prior").fit([[0.0], [1.0], [2.0]], [0, 0, 1])
+    >>> scorer(to_files(model))([[5.0]]).round(2)
+    array([0.33])
+    """
+    light = light_scorer(files, where)
+    if light is None:
+        from fintech_dl.evaluation.baselines import score_rows
+
+        whole = to_model(files, where) if model is None else model
+        return lambda X: score_rows(whole, X)
+    if not light.record["steps"]:
+        return lambda X: light.scores(light.encode(X))
+    from fintech_dl.estimators.graph import before
+
+    steps = before(to_model(files, where) if model is None else model)
+    return lambda X: light.scores(light.encode(steps.transform(X)))
+
+
+def light_scorer(files: Mapping[str, bytes], where: str | Path = "the artefact") -> Scorer | None:
+    """Return the graph of an artefact, None if it has none.
+
+    Raises
+    ------
+    ArtefactError
+        As ``estimators.scorer.open_graph``.
+    """
+    if ONNX not in files and GRAPH not in files:
+        return None
+    from fintech_dl.estimators.scorer import open_graph
+
+    return open_graph(files, str(where))
+
+
+def _prove(model: Any, made: Mapping[str, bytes]) -> dict[str, Any]:
+    """Return the record of the proof, bound to the very files by their digests."""
+    from fintech_dl.estimators.parity import prove
+    from fintech_dl.estimators.scorer import open_session
+
+    record = prove(model, open_session(made[ONNX], json.loads(made[GRAPH])))
+    return {**record, "sha256": {name: sha256(data).hexdigest() for name, data in made.items()}}
+
+
+def _told(parity: Mapping[str, Any]) -> str:
+    parts = [("within 10 standard deviations", parity), ("further off", parity["far"])]
+    told = [
+        f"{where}, its scores differ by up to {part['max_rel']}, the outputs below them by "
+        f"{part['max_rel_outputs']} (allowed: {part['tolerance']:g})"
+        for where, part in parts
+    ]
+    return f"{'; '.join(told)}; {parity['flips']} decisions differ; None: not finite"
+
+
+def _left_out(reason: str) -> str:
+    return f"saved without {ONNX}, so that scoring needs Keras: {reason}"
 
 
 def to_bytes(model: Any, trust: Sequence[str] = ()) -> bytes:
@@ -223,103 +346,11 @@ def to_record(files: Mapping[str, bytes], folder: str | Path, name: str) -> dict
     return record
 
 
-def read_files(folder: str | Path) -> dict[str, bytes]:
-    """Return the bytes of every file of an artefact, each equal to its digest in the manifest."""
-    folder = Path(folder)
-    manifest = _manifest(folder)
-    with _readable(folder):
-        found = set(os.listdir(folder))
-    listed = {*manifest["files"], MANIFEST}
-    wrong = {"missing": sorted(listed - found), "not of this artefact": sorted(found - listed)}
-    if found != listed:
-        told = [f"{what}: {', '.join(map(repr, names))}" for what, names in wrong.items() if names]
-        raise ArtefactError(f"{folder}: {'; '.join(told)}. Copy the artefact again as a whole")
-    files = {}
-    for name, entry in manifest["files"].items():
-        path = folder / name
-        data = _read(path)
-        if len(data) != entry["bytes"] or hashlib.sha256(data).hexdigest() != entry["sha256"]:
-            raise ArtefactError(
-                f"{path}: changed since it was saved ({len(data)} bytes, {entry['bytes']} "
-                "expected; SHA-256 differs). Do not use it; copy the artefact again or retrain"
-            )
-        files[name] = data
-    return files
-
-
-def digest(folder: str | Path) -> str:
-    """Return the digest that names this artefact: the seal of its manifest."""
-    return str(_manifest(Path(folder))["seal"])
-
-
-def _read(path: Path) -> bytes:
-    """Return the bytes of a plain file that is not absurdly large."""
-    with _readable(path):
-        about = path.lstat()
-        if not stat.S_ISREG(about.st_mode) or about.st_size > LARGEST_FILE:
-            raise ArtefactError(
-                f"{path}: is a link, a folder, a device or above {LARGEST_FILE // 1024**3} GiB, "
-                "not a plain file. Copy the artefact again as a whole"
-            )
-        return path.read_bytes()
-
-
-@contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    """Tell what cannot be read in the words of an artefact."""
-    try:
-        yield
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise ArtefactError(
-            f"{path.parent}: is no artefact (there is no {path.name}); "
-            "name the folder `artefact` of a run, or one that fintech_dl.save wrote"
-        ) from error
-    except OSError as error:
-        raise ArtefactError(
-            f"{path}: cannot be read ({error.strerror}); let the account that runs this read it"
-        ) from error
-
-
-def _manifest(folder: Path) -> dict[str, Any]:
-    data = _read(folder / MANIFEST)
-    try:
-        manifest = json.loads(data)
-        body = {key: value for key, value in manifest.items() if key != "seal"}
-        if _json(_sealed(body)) != data:
-            raise ValueError("its seal does not fit")
-        if manifest["format"] != FORMAT:
-            raise ArtefactError(
-                f"{folder}: is of format {manifest['format']}, this version of fintech_dl reads "
-                f"{FORMAT}; use the version that saved it, or retrain"
-            )
-        if MODEL not in manifest["files"]:
-            raise ValueError(f"it lists no {MODEL}")
-        for name, entry in manifest["files"].items():
-            if Path(name).name != name or entry.keys() != {"bytes", "sha256"}:
-                raise ValueError(f"file {name!r}")
-    except ArtefactError:
-        raise
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ArtefactError(
-            f"{folder / MANIFEST}: changed since it was saved ({error}). "
-            "Do not use it; copy the artefact again or retrain"
-        ) from error
-    return dict(manifest)
-
-
-def _sealed(body: Mapping[str, Any]) -> dict[str, Any]:
-    return {**body, "seal": hashlib.sha256(_json(body)).hexdigest()}
-
-
-def _json(record: Mapping[str, Any]) -> bytes:
-    text = json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    return (text + "\n").encode()
-
-
 def _refuse_unknown(data: bytes, trust: Sequence[str], where: str) -> None:
     import skops.io
 
     try:
+        check_archive(data)
         unknown = set(skops.io.get_untrusted_types(data=data)) - TRUSTED - set(trust)
     except Exception as error:
         raise ArtefactError(f"{where}: {MODEL} cannot be read: {error}") from error
@@ -329,14 +360,3 @@ def _refuse_unknown(data: bytes, trust: Sequence[str], where: str) -> None:
             "Do not use it, unless they are your own classes: then name them in Python, in "
             "save(..., trust=[...]) and load(..., trust=[...])"
         )
-
-
-def installed_versions() -> dict[str, str]:
-    """Return the versions of the packages that matter to a fitted model."""
-    found = {}
-    for name in PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found

@@ -1,21 +1,32 @@
-"""The command line: list, show, run, score. Heavy imports stay inside the verbs."""
+"""The command line: one function for each verb. Heavy imports stay inside the verbs."""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
 import signal
 import sys
 import tomllib
-import traceback
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 
-from fintech_dl import __version__, cards
+from fintech_dl import __version__, cards, data_verbs
+from fintech_dl.console import (
+    AsJson,
+    Quiet,
+    completing,
+    fail,
+    print_json,
+    print_tree,
+    start,
+    working,
+)
 from fintech_dl.errors import CardError, FintechError, UsageError
 from fintech_dl.records import read_toml
 
@@ -27,12 +38,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
+app.add_typer(data_verbs.app, name="data", no_args_is_help=True)
+Strict = Annotated[bool, typer.Option("--strict", help="End with 3 if rows were quarantined.")]
+AsOf = Annotated[str, typer.Option(help="Moment of the data; later rows are set aside.")]
 STOPPED = "stopped; nothing was left half-written"
 KINDS = {
     "pipelines": "questions that can be answered: fintech-dl run NAME",
-    "datasets": "data that can be read: fintech-dl show NAME",
+    "datasets": "data that can be read: fintech-dl data show NAME",
     "networks": "networks that every estimator can hold",
 }
 
@@ -46,11 +58,15 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def options(
     debug: Annotated[bool, typer.Option("--debug", help="Show the trace of an error.")] = False,
+    log: Annotated[
+        str,
+        typer.Option(help="What stderr is: text, json (a document per line), auto (by terminal)."),
+    ] = "",
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Keep what holds for every verb."""
+    """Say what holds for every verb; `main` has taken `debug` and `log` before."""
 
 
 @app.command("list")
@@ -72,7 +88,7 @@ def list_(as_json: AsJson = False) -> None:
         if home.startswith("networks.") and name not in ("Network", "hyperparameters"):
             found["networks"][name] = f"fintech_dl.{name}"
     if as_json:
-        _print_json(found)
+        print_json(found)
         return
     for kind, what in KINDS.items():
         typer.echo(f"{kind} ({what})")
@@ -84,7 +100,13 @@ def list_(as_json: AsJson = False) -> None:
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="Name of a pipeline or dataset, or a card's file.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="Name of a pipeline or dataset, or a card's file.",
+            autocompletion=completing("pipelines", "datasets"),
+        ),
+    ],
     as_json: AsJson = False,
 ) -> None:
     """Show a card: what a pipeline asks and does, or where a dataset comes from."""
@@ -92,15 +114,25 @@ def show(
     values = json.loads(json.dumps(asdict(card), default=str))
     values.pop("folder")
     if as_json:
-        _print_json({"kind": kind, **values})
+        print_json({"kind": kind, **values})
         return
-    _print_card({key: value for key, value in values.items() if value not in ("", None, [], {})})
+    print_tree(values)
 
 
 @app.command()
 def run(
-    pipeline: Annotated[str, typer.Argument(help="Name of a pipeline card, or its file.")],
-    dataset: Annotated[str, typer.Option(help="Another dataset than the card's.")] = "",
+    pipeline: Annotated[
+        str,
+        typer.Argument(
+            help="Name of a pipeline card, or its file.", autocompletion=completing("pipelines")
+        ),
+    ],
+    dataset: Annotated[
+        str,
+        typer.Option(
+            help="Another dataset than the card's.", autocompletion=completing("datasets")
+        ),
+    ] = "",
     set_: Annotated[
         list[str] | None,
         typer.Option(
@@ -109,42 +141,52 @@ def run(
             help="Change a parameter (model__epochs=5) or a key of the card (split.folds=4).",
         ),
     ] = None,
+    search: Annotated[
+        bool, typer.Option("--search", help="First look for better parameters, as the card says.")
+    ] = False,
     out: Annotated[str, typer.Option(help="Folder of the run; must not exist yet.")] = "",
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
-    as_of: Annotated[str, typer.Option(help="Moment of the data; later rows are set aside.")] = "",
+    as_of: AsOf = "",
+    strict: Strict = False,
+    quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """Run a pipeline: fit model and baselines, evaluate, write report and artefact."""
-    parameters, keys = _assignments(set_ or [])
-    card = cards.pipeline_card(pipeline, overrides=keys, dataset=dataset or None)
-    from fintech_dl.evaluation.report import results_table
-    from fintech_dl.runs import run_pipeline
+    with working(quiet, run=out or pipeline) as tell:
+        parameters, keys = _assignments(set_ or [])
+        card = cards.pipeline_card(pipeline, overrides=keys, dataset=dataset or None)
+        from fintech_dl.evaluation.report import results_table
+        from fintech_dl.runs import run_pipeline
 
-    with _Progress() as progress:
         done = run_pipeline(
             card,
             out or None,
             set_params=parameters,
             seed=seed,
             as_of=as_of or None,
-            progress=progress,
+            progress=tell,
+            **({"search": True} if search else {}),
         )
     record = done.record
     if as_json:
         names = ("pipeline", "seed", "verdict", "decision")
         metrics = {m["name"]: m.get("metrics", {}) for m in record["models"]}
-        _print_json(
+        print_json(
             {"folder": str(done.folder), "metrics": metrics, **{k: record[k] for k in names}}
         )
-        return
-    typer.echo(f"\n{record['title']}: {record['question']}\n")
-    typer.echo(results_table(record))
-    typer.echo(f"\n{record['verdict'].get('text', '')}\n")
-    typer.echo(f"report    {done.folder / 'report.html'}")
-    typer.echo(f"artefact  {done.folder / 'artefact'}")
-    words = record["commands"]["score"].split(" ", 1)
-    name = words[0] if shutil.which(words[0]) else os.path.relpath(sys.argv[0])
-    typer.echo(f"score new rows with\n  {name} {words[1]}")
+    elif quiet:
+        typer.echo(str(done.folder))
+    else:
+        typer.echo(f"\n{record['title']}: {record['question']}\n")
+        typer.echo(results_table(record))
+        typer.echo(f"\n{record['verdict'].get('text', '')}\n")
+        typer.echo(f"report    {done.folder / 'report.html'}")
+        typer.echo(f"artefact  {done.folder / 'artefact'}")
+        words = record["commands"]["score"].split(" ", 1)
+        name = words[0] if shutil.which(words[0]) else os.path.relpath(sys.argv[0])
+        typer.echo(f"score new rows with\n  {name} {words[1]}")
+    if strict:
+        _refuse_quarantine(record["data"]["rows_quarantined"], done.folder)
 
 
 @app.command()
@@ -153,61 +195,138 @@ def score(
     file: Annotated[str, typer.Argument(help="Parquet or CSV file of new rows.")],
     out: Annotated[str, typer.Option("-o", "--out", help="Folder to write; must not exist yet.")],
     history: Annotated[str, typer.Option(help="File of earlier rows, labels included.")] = "",
-    as_of: Annotated[str, typer.Option(help="Moment of the data; later rows are set aside.")] = "",
+    as_of: AsOf = "",
+    strict: Strict = False,
+    quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """Score new rows: every row is scored, or set aside with a reason."""
-    from fintech_dl.scoring.score import score_file
+    with working(quiet, out=out) as tell:
+        from fintech_dl.scoring.score import score_file
 
-    done = score_file(artefact, file, out, history=history or None, as_of=as_of or None)
-    if as_json:
-        _print_json({"folder": str(done.folder), **done.summary})
-        return
+        tell(f"scoring {Path(file).name}", 0.0)
+        done = score_file(artefact, file, out, history=history or None, as_of=as_of or None)
+        tell("done", 1.0)
     counts = done.summary
-    alerts = "" if counts["alerts"] is None else f", {counts['alerts']:,} alerts"
-    typer.echo(
-        f"{counts['rows_read']:,} rows read: {counts['rows_scored']:,} scored{alerts}, "
-        f"{counts['rows_quarantined']:,} quarantined"
-    )
     past = counts["history"]
-    if past and past["rows_quarantined"]:
-        typer.echo(f"{past['rows_quarantined']:,} rows of the history broke the contract: left out")
-    typer.echo(f"scores  {done.folder / 'scores.parquet'}")
-    if counts["rows_quarantined"]:
-        typer.echo(f"quarantine  {done.folder / 'quarantine.csv'}")
+    aside = counts["rows_quarantined"] + (past["rows_quarantined"] if past else 0)
+    if as_json:
+        print_json({"folder": str(done.folder), **done.summary})
+    elif quiet:
+        typer.echo(str(done.folder))
+    else:
+        alerts = "" if counts["alerts"] is None else f", {counts['alerts']:,} alerts"
+        typer.echo(
+            f"{counts['rows_read']:,} rows read: {counts['rows_scored']:,} scored{alerts}, "
+            f"{counts['rows_quarantined']:,} quarantined"
+        )
+        if past and (n := past["rows_quarantined"]):
+            typer.echo(f"{n:,} rows of the history broke the contract: left out")
+        typer.echo(f"scores  {done.folder / 'scores.parquet'}")
+        if counts["rows_quarantined"]:
+            typer.echo(f"quarantine  {done.folder / 'quarantine.csv'}")
+    if strict:
+        _refuse_quarantine(aside, done.folder)
+
+
+@app.command()
+def report(
+    folder: Annotated[str, typer.Argument(metavar="RUN", help="Folder of a run.")],
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make the report of a run again, from its metrics.json alone."""
+    with working(quiet, run=folder):
+        from fintech_dl.evaluation.rebuild import rebuild_report
+
+        done = rebuild_report(folder)
+    if as_json:
+        print_json(done)
+    elif quiet:
+        typer.echo(done["report"])
+    else:
+        typer.echo(f"report  {done['report']}\nsha256  {done['sha256']}\nbefore  {done['before']}")
+
+
+@app.command()
+def check(
+    artefacts: Annotated[
+        list[str] | None, typer.Argument(metavar="[ARTEFACT_OR_RUN]...", help="To check as well.")
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="End with 3 on warnings.")] = False,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Check installation, backends, cards and artefacts; each line says what to do."""
+    from fintech_dl.check import findings
+
+    found = []
+    for one in findings(artefacts or []):
+        found.append(one)
+        if not as_json and not (quiet and one["status"] == "ok"):
+            typer.echo(f"{one['status']:<7}  {one['part']} {one['name']}: {one['text']}")
+    counts = {s: sum(one["status"] == s for one in found) for s in ("ok", "warning", "failed")}
+    if as_json:
+        print_json({"counts": counts, "checks": found})
+    elif not quiet:
+        typer.echo(", ".join(f"{count} {status}" for status, count in counts.items()))
+    failed = [one for one in found if one["status"] == "failed"]
+    if failed:
+        only_artefacts = all(one["part"] == "artefact" for one in failed)
+        names = ", ".join(f"{one['part']} {one['name']}" for one in failed)
+        fail(f"{len(failed)} of {len(found)} checks failed: {names}", 5 if only_artefacts else 2)
+    if strict and counts["warning"]:
+        fail(f"{counts['warning']} of {len(found)} checks ended with a warning", 3)
 
 
 def main() -> None:
-    """Run the command line; turn errors into one clear line and the right exit code."""
+    """Run the command line; turn errors into one clear message and the right exit code."""
     # Threads that wait must not spin: on a busy machine gradient boosting would take minutes.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    signal.signal(signal.SIGTERM, lambda *_: _fail(STOPPED, 143))
+    signal.signal(signal.SIGTERM, lambda *_: fail(STOPPED, 143))
     command = typer.main.get_command(app)
     try:
-        code = command.main(args=sys.argv[1:], prog_name="fintech-dl", standalone_mode=False)
+        log, debug, words = _of_every_verb(sys.argv[1:])
+        start(log, debug)
+        code = command.main(args=words, prog_name="fintech-dl", standalone_mode=False)
+        sys.stdout.flush()
     except (typer.Abort, KeyboardInterrupt):
-        _fail(STOPPED, 130)
+        fail(STOPPED, 130)
     except FintechError as error:
-        _fail(str(error), error.exit_code)
+        fail(str(error), error.exit_code)
     except Exception as error:
         if hasattr(error, "exit_code") and hasattr(error, "format_message"):
-            _fail(_usage(error), error.exit_code)
-        _fail(
+            fail(_usage(error), error.exit_code)
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            with suppress(OSError, ValueError):  # what is left in the buffer has no room either
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            fail(f"{error.strerror}: make room and run it again", 75)
+        fail(
             f"{type(error).__name__}: {error}\nThis was not foreseen. Run it again as "
             "`fintech-dl --debug ...` to see where it happened",
             1,
         )
     if code == 130:  # Typer has caught Ctrl-C
-        _fail(STOPPED, 130)
+        fail(STOPPED, 130)
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _fail(text: str, code: int) -> NoReturn:
-    if "--debug" in sys.argv and sys.exc_info()[1] is not None:
-        traceback.print_exc()
-    if text:
-        print(f"fintech-dl: {text}", file=sys.stderr)
-    sys.exit(code)
+def _of_every_verb(words: list[str]) -> tuple[str, bool, list[str]]:
+    """Return ``--log``, ``--debug`` and the other words: these two may stand anywhere."""
+    log, debug, others = "", False, []
+    rest = iter(words)
+    for word in rest:
+        if word == "--":
+            others += [word, *rest]
+        elif word == "--debug":
+            debug = True
+        elif word == "--log":
+            log = next(rest, "nothing")
+        elif word.startswith("--log="):
+            log = word.removeprefix("--log=")
+        else:
+            others.append(word)
+    return log, debug, others
 
 
 def _usage(error: Any) -> str:
@@ -216,6 +335,11 @@ def _usage(error: Any) -> str:
     asked = error.ctx.command_path if getattr(error, "ctx", None) else "fintech-dl"
     end = "" if said.endswith((".", "?")) else "."
     return f"{said}{end} See {asked} --help" if said else ""
+
+
+def _refuse_quarantine(n_rows: int, folder: Path) -> None:
+    if n_rows:
+        fail(f"{folder}: finished, but {n_rows:,} rows were quarantined (--strict)", 3)
 
 
 def _either(name: str) -> tuple[str, Any]:
@@ -248,52 +372,3 @@ def _assignments(texts: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
             parsed = value.strip()  # a bare word is text
         (parameters if "__" in key else keys)[key] = parsed
     return parameters, keys
-
-
-def _print_json(value: Any) -> None:
-    typer.echo(json.dumps(value, indent=1, ensure_ascii=False, default=str))
-
-
-def _print_card(values: dict[str, Any], indent: str = "") -> None:
-    for key, value in values.items():
-        if isinstance(value, dict) and value:
-            typer.echo(f"{indent}{key}")
-            kept = {k: v for k, v in value.items() if v not in ("", None, [], {})}
-            _print_card(kept, indent + "  ")
-        elif isinstance(value, list):
-            typer.echo(f"{indent}{key}")
-            for item in value:
-                typer.echo(f"{indent}  - {item}")
-        else:
-            typer.echo(f"{indent}{key}: {value}")
-
-
-class _Progress:
-    """A bar on a terminal, nothing elsewhere."""
-
-    def __enter__(self) -> Any:
-        self.bar: Any = None
-        if sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
-            from rich.console import Console
-            from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-            self.bar = Progress(
-                BarColumn(),
-                TextColumn("{task.percentage:>3.0f} %"),
-                TimeElapsedColumn(),
-                TextColumn("{task.description}"),
-                console=Console(stderr=True),
-                transient=True,
-            )
-            self.bar.start()
-            self.task = self.bar.add_task("starting", total=1.0)
-        return self.tell
-
-    def tell(self, text: str, share: float) -> None:
-        """Show what is being done and how much is done."""
-        if self.bar is not None:
-            self.bar.update(self.task, description=text, completed=share)
-
-    def __exit__(self, *error: Any) -> None:
-        if self.bar is not None:
-            self.bar.stop()

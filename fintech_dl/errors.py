@@ -3,6 +3,7 @@
 Every text says what came, what is allowed and what to do.
 """
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -47,6 +48,38 @@ class OutputError(FintechError, OSError):
     exit_code = 2
 
 
+class PlanError(OutputError):
+    """A result folder that exists already and was made of other inputs, model or settings."""
+
+    exit_code = 6
+
+
+class LockedError(OutputError):
+    """A result folder that another process, which is alive, is writing."""
+
+    exit_code = 7
+
+
+class TemporaryError(FintechError):
+    """A fault that may pass by itself: to try the same again later is useful."""
+
+    exit_code = 75
+
+
+class DiskFullError(TemporaryError, OutputError):
+    """Results for which the disk has no room, or the user no quota."""
+
+
+class DownloadError(TemporaryError, DataError):
+    """Data that the network did not deliver."""
+
+
+class NothingToDo(FintechError):
+    """The result is there already, made of exactly these inputs, model and settings."""
+
+    exit_code = 99
+
+
 def require(module: str, extra: str) -> None:
     """Raise NotInstalledError, naming the extra, unless ``module`` can be imported.
 
@@ -62,6 +95,21 @@ def require(module: str, extra: str) -> None:
             f"this needs the library {module!r}, which is not installed; "
             f'install it with: pip install "fintech-dl[{extra}]"'
         )
+
+
+def not_written(what: str, error: OSError, advice: str) -> OutputError:
+    """Return the error of what cannot be written; DiskFullError where there is no room.
+
+    Examples
+    --------
+    >>> from fintech_dl.errors import not_written
+    >>> not_written("scores", OSError(30, "Read-only file system"), "choose another folder")
+    OutputError('scores: cannot be written (Read-only file system); choose another folder')
+    """
+    text = f"{what}: cannot be written ({error.strerror or error}); {advice}"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskFullError(f"{text}, or make room and run it again")
+    return OutputError(text)
 
 
 @contextmanager

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -121,19 +122,30 @@ def make(spec: Any, where: str) -> Any:
 
 def make_table(spec: Mapping[str, Any], frame: pd.DataFrame) -> Table:
     """Call the feature function that a card's ``[table]`` names on a clean frame."""
+    function = table_function(spec)
+    with told_as(CardError, f"[table]: {spec['use']}"):
+        table: Table = function(frame)
+    return table
+
+
+def table_function(spec: Mapping[str, Any]) -> Callable[[pd.DataFrame], Table]:
+    """Return the feature function that a card's ``[table]`` names, its parameters filled in.
+
+    Raises
+    ------
+    CardError
+        No function of that name makes a table, or it has no such parameter.
+    """
     use = str(spec.get("use", ""))
     functions = _table_functions()
     if use not in functions:
         raise CardError(f"[table] use = {use!r}: makes no table; {nearest(use, list(functions))}")
-    function = functions[use]
     values = {key: value for key, value in spec.items() if key != "use"}
-    allowed = list(inspect.signature(function).parameters)[1:]
+    allowed = list(inspect.signature(functions[use]).parameters)[1:]
     for key in values:
         if key not in allowed:
             raise CardError(f"[table]: {use} has no parameter {key!r}; {nearest(key, allowed)}")
-    with told_as(CardError, f"[table]: {use}"):
-        table: Table = function(frame, **values)
-    return table
+    return partial(functions[use], **values)
 
 
 def check_history(card: PipelineCard) -> None:

@@ -21,8 +21,9 @@ for name, value in SETTINGS.items():
 
 @pytest.fixture(autouse=True, scope="session")
 def _own_folders(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Neither read the user's cards nor touch the user's cache."""
+    """Neither read the user's cards nor touch the user's cache; stderr is text."""
     os.environ.pop("FINTECH_DL_CARDS", None)
+    os.environ["FINTECH_DL_LOG"] = "text"
     os.environ["FINTECH_DL_CACHE"] = str(tmp_path_factory.mktemp("cache"))
 
 

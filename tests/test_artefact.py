@@ -6,6 +6,7 @@ import json
 import operator
 import os
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -47,7 +48,15 @@ from fintech_dl import (
     load,
     save,
 )
-from fintech_dl.artefact import digest, installed_versions, read_record, to_bytes
+from fintech_dl.artefact import (
+    digest,
+    installed_versions,
+    read_files,
+    read_record,
+    scorer,
+    to_bytes,
+    to_files,
+)
 from fintech_dl.errors import ArtefactError, OutputError, UsageError
 from fintech_dl.evaluation.baselines import score_rows, with_preprocessing
 
@@ -166,6 +175,159 @@ def test_what_is_in_the_folder(artefact):
         read_record(artefact, "metrics")
 
 
+GRAPH = ["graph.json", "model.onnx", "parity.json"]
+
+
+@pytest.fixture(scope="module")
+def neural(tmp_path_factory):
+    """A classifier behind scikit-learn's steps, and the folder it was saved in."""
+    X, y = rows()
+    model = make_pipeline(columns(), NeuralClassifier(network=MLP(units=4), **FAST)).fit(X, y)
+    return model, save(model, tmp_path_factory.mktemp("neural") / "artefact")
+
+
+@pytest.fixture
+def graphed(neural, tmp_path):
+    """A copy of a folder with a graph, to be tampered with."""
+    return Path(shutil.copytree(neural[1], tmp_path / "graphed"))
+
+
+def test_a_neural_model_is_saved_with_a_graph_and_its_proof(neural):
+    model, folder = neural
+    names = sorted(path.name for path in folder.iterdir())
+    assert names == ["MANIFEST.json", *GRAPH[:2], "model.skops", GRAPH[2]]
+    files = read_files(folder)
+    record, parity = (json.loads(files[name]) for name in ("graph.json", "parity.json"))
+    assert record["kind"] == "classifier"
+    assert record["steps"] == ["ColumnTransformer"]
+    assert parity["passed"] is True
+    assert parity["rows"] + parity["far"]["rows"] == 10_000
+    assert parity["max_abs"] <= parity["tolerance"] == 1e-5
+    assert parity["versions"].keys() >= {"onnx", "tf2onnx", "onnxruntime", "keras"}
+    for name in ("graph.json", "model.onnx"):
+        assert parity["sha256"][name] == hashlib.sha256(files[name]).hexdigest()
+    X, _ = rows()
+    found = scorer(files, folder)(X)
+    np.testing.assert_allclose(found, score_rows(model, X), rtol=0, atol=1e-6)
+    assert scorer(files, folder, model)(X).tobytes() == found.tobytes()
+    assert scorer(files, folder)(X[3:4]).tobytes() == found[3:4].tobytes()
+
+
+def test_the_files_of_a_model_can_be_made_once_and_saved_later(neural, tmp_path):
+    model, _ = neural
+    files = to_files(model)
+    folder = save(None, tmp_path / "later", files=files, records={"cards": {"n": 1}})
+    assert read_files(folder).items() >= files.items()
+    X, _ = rows()
+    expected = scorer(files, model=model)(X)
+    assert scorer(read_files(folder), folder)(X).tobytes() == expected.tobytes()
+    assert score_rows(load(folder), X).tobytes() == score_rows(model, X).tobytes()
+    with pytest.raises(UsageError, match="record name 'graph'"):
+        save(model, tmp_path / "new", records={"graph": {}}, files=files)
+
+
+def test_other_models_have_no_graph(tmp_path):
+    X, y = rows()
+    for model in (LogisticRegression(), NeuralClassifier(network=MLP(units=4), **FAST)):
+        ends_with_it = make_pipeline(columns(), model) if model.__module__[0] == "s" else None
+        found = ends_with_it or StackingClassifier([("one", model)], cv=2)
+        found.fit(X[["amount", "age"]].fillna(0) if ends_with_it is None else X, y)
+        assert list(to_files(found)) == ["model.skops"]
+
+
+def resealed(folder, **changed):
+    """Put other bytes in place of files, None for none, with digests and a seal that fit."""
+    files = json.loads((folder / "MANIFEST.json").read_text())["files"]
+    for name, data in changed.items():
+        name = name.replace("_", ".")
+        files.pop(name, None)
+        (folder / name).unlink(missing_ok=True)
+        if data is not None:
+            (folder / name).write_bytes(data)
+            files[name] = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+    return sealed(folder, files=files)
+
+
+def test_a_graph_that_is_not_proven_is_refused(graphed, neural, tmp_path):
+    X, y = rows()
+    other = make_pipeline(columns(), NeuralClassifier(network=MLP(units=3), **FAST)).fit(X, y)
+    theirs = to_files(other)
+    own = {path.name: path.read_bytes() for path in graphed.iterdir()}
+    parity = json.loads(own["parity.json"])
+    no_json = b"{not json"
+    changed_record = own["graph.json"].replace(b'"MLP"', b'"GRU"')
+    told = {
+        "holds no parity.json; copy": {"parity_json": None},
+        "parity.json does not say that model.onnx gives": {
+            "parity_json": json.dumps({**parity, "passed": False}).encode()
+        },
+        "the proof of another model.onnx": {"model_onnx": theirs["model.onnx"]},
+        "the proof of another graph.json": {"graph_json": changed_record},
+        "holds no model.onnx": {"model_onnx": None},
+        "holds no graph.json": {"graph_json": None},
+        "parity.json cannot be read": {"parity_json": no_json},
+        "graph.json cannot be read": {"graph_json": no_json},
+        "expected a record of format 1": {
+            "parity_json": json.dumps({**parity, "format": 2}).encode()
+        },
+        "is refused: it is no ONNX file": {
+            "model_onnx": b"MZ",
+            "parity_json": json.dumps(
+                {**parity, "sha256": {**parity["sha256"], "model.onnx": sha256_of(b"MZ")}}
+            ).encode(),
+        },
+    }
+    for text, changed in told.items():
+        for name, data in own.items():
+            (graphed / name).write_bytes(data)
+        files = read_files(resealed(graphed, **changed))
+        with pytest.raises(ArtefactError, match=re.escape(text)) as error:
+            scorer(files, graphed)
+        assert str(error.value).startswith(str(graphed))
+        assert error.value.exit_code == 5
+        load(graphed)  # whoever retrains does without the graph
+    both = {"graph_json": theirs["graph.json"], "model_onnx": theirs["model.onnx"]}
+    for name, data in own.items():
+        (graphed / name).write_bytes(data)
+    with pytest.raises(ArtefactError, match="the proof of another"):
+        scorer(read_files(resealed(graphed, **both)), graphed)
+
+
+def sha256_of(data):
+    return hashlib.sha256(data).hexdigest()
+
+
+@pytest.mark.parametrize("name", GRAPH)
+def test_any_changed_byte_of_a_graph_is_refused(graphed, name):
+    path = graphed / name
+    data = path.read_bytes()
+    for at in range(0, len(data), max(1, len(data) // 20)):
+        path.write_bytes(data[:at] + bytes([data[at] ^ 0x20]) + data[at + 1 :])
+        with pytest.raises(ArtefactError, match=f"{name}: changed since it was saved"):
+            read_files(graphed)
+
+
+def test_scoring_with_a_graph_imports_neither_keras_nor_a_backend(neural, tmp_path):
+    X, _ = rows()
+    X.to_parquet(tmp_path / "X.parquet")
+    code = (
+        "import sys, pandas as pd\n"
+        "class Refuse:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] in ('keras', 'tensorflow', 'jax', 'onnx', 'tf2onnx'):\n"
+        "            raise ImportError('must not be imported: ' + name)\n"
+        "sys.meta_path.insert(0, Refuse())\n"
+        "from fintech_dl.artefact import read_files, scorer\n"
+        "scores = scorer(read_files(sys.argv[1]))(pd.read_parquet(sys.argv[2]))\n"
+        "print(scores.tobytes().hex())\n"
+    )
+    words = [sys.executable, "-c", code, str(neural[1]), str(tmp_path / "X.parquet")]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    expected = scorer(read_files(neural[1]))(X)
+    assert bytes.fromhex(done.stdout) == expected.tobytes()
+
+
 def test_nothing_that_is_there_is_overwritten(artefact, tmp_path):
     before = (artefact / "MANIFEST.json").read_bytes()
     with pytest.raises(OutputError, match="is not empty; choose a new folder"):
@@ -179,15 +341,15 @@ def test_nothing_that_is_there_is_overwritten(artefact, tmp_path):
 
 
 def test_half_an_artefact_does_not_load(tmp_path, monkeypatch):
-    from fintech_dl import artefact
+    from fintech_dl import sealed
 
     def full(path):
         if path.name == "MANIFEST.json":
             raise OSError(28, "No space left on device")
         return replacing(path)
 
-    replacing = artefact.replacing
-    monkeypatch.setattr(artefact, "replacing", full)
+    replacing = sealed.replacing
+    monkeypatch.setattr(sealed, "replacing", full)
     with pytest.raises(OutputError, match="No space left on device"):
         save(DummyClassifier(), tmp_path / "artefact")
     with pytest.raises(ArtefactError, match=r"is no artefact \(there is no MANIFEST.json\)"):

@@ -53,8 +53,9 @@ def test_importtime_sees_what_is_imported():
         ["-c", COMMAND_LINE, "--help"],
         ["-c", COMMAND_LINE, "list"],
         ["-c", COMMAND_LINE, "list", "--json"],
+        ["-c", COMMAND_LINE, "data", "list"],
     ],
-    ids=["package", "cards", "errors and folders", "--help", "list", "list --json"],
+    ids=["package", "cards", "errors and folders", "--help", "list", "list --json", "data list"],
 )
 def test_nothing_heavy_is_imported(words):
     assert not imported(*words) & HEAVY

@@ -19,11 +19,11 @@ from pandas.api.types import (
 )
 
 from fintech_dl.cards import Column
+from fintech_dl.data.rules import EXACT, integer_dtype
 from fintech_dl.errors import DataError
 
 Mask = NDArray[np.bool_]
 
-EXACT = 2**53  # above it a float no longer holds every whole number
 EMPTY = ["", "na", "nan", "-nan", "nat", "none", "null"]
 NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$"
 INFINITE = r"^[+-]?inf(inity)?$"
@@ -115,23 +115,12 @@ def finish(cast: Cast, rule: Column, keep: NDArray[np.intp] | None) -> Any:
             return values.set_categories(rule.allowed)
         return values.set_categories(sorted(values.remove_unused_categories().categories))
     if not missing.any() or rule.type not in ("integer", "boolean"):
-        return values.astype(_integer_dtype(values, rule)) if rule.type == "integer" else values
+        return values.astype(integer_dtype(values, rule)) if rule.type == "integer" else values
     if rule.type == "boolean":
         return pd.arrays.BooleanArray(values, missing)
     if np.abs(values[~missing]).max(initial=0) > EXACT:
         return pd.arrays.IntegerArray(values, missing)
     return np.where(missing, np.nan, values)
-
-
-def _integer_dtype(values: NDArray[np.int64], rule: Column) -> Any:
-    bounds: list[Any] = rule.allowed or [rule.min, rule.max]
-    smallest: list[Any] = [np.int8, np.int16, np.int32]
-    if None in bounds:
-        bounds, smallest = ([values.min(), values.max()] if len(values) else [0]), [np.int32]
-    for dtype in smallest:
-        if np.iinfo(dtype).min <= min(bounds) and max(bounds) <= np.iinfo(dtype).max:
-            return dtype
-    return np.int64
 
 
 def _unpack(

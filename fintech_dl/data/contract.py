@@ -4,11 +4,7 @@ Checked with one vectorised mask per rule. Faults of a whole file are errors at 
 row set the row aside (quarantine): it is never repaired, dropped or scored.
 """
 
-import re
-from dataclasses import replace
 from datetime import date
-from difflib import get_close_matches
-from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +13,7 @@ from numpy.typing import NDArray
 
 from fintech_dl.cards import Column, DatasetCard
 from fintech_dl.data.casting import Cast, Mask, cast_column, finish
+from fintech_dl.data.rules import find_columns
 from fintech_dl.errors import DataError, UsageError
 
 Moment = str | date | pd.Timestamp
@@ -128,7 +125,7 @@ def check_rows(
     """
     where = where or f"dataset {card.name!r}"
     frame = frame.set_axis([str(column) for column in frame.columns], axis=1)
-    rules = _rules(frame, card, scoring, where)
+    rules = find_columns(list(frame.columns), card, scoring, where)
     if not len(frame):
         raise DataError(f"{where}: there are no rows; check how the file was made")
 
@@ -166,45 +163,6 @@ def check_rows(
         ignored=[column for column in frame.columns if column not in used],
         rules={name: rule for name, (_, rule) in rules.items()},
     )
-
-
-def _rules(
-    frame: pd.DataFrame, card: DatasetCard, scoring: bool, where: str
-) -> dict[str, tuple[str, Column]]:
-    """Return name -> (column of the file, rule), patterns resolved, or say what is missing."""
-    have = list(frame.columns)
-    if twice := sorted({column for column in have if have.count(column) > 1}):
-        raise DataError(f"{where}: the file has several columns named {', '.join(twice)}")
-    declared = {rule.source or name for name, rule in card.columns.items() if "*" not in name}
-    rules, missing = {}, []
-    for name, rule in card.columns.items():
-        label = name in card.contract.labels
-        rule = replace(rule, nullable=True) if label and scoring else rule
-        if "*" in name:
-            matching = [c for c in have if fnmatchcase(c, name) and c not in declared]
-            rules.update({c: (c, rule) for c in sorted(matching, key=_natural)})
-            missing += [] if matching else [name]
-        elif (source := rule.source or name) in have:
-            rules[name] = (source, rule)
-        elif not (label and scoring):
-            missing.append(source)
-    if missing:
-        hints = [get_close_matches(name, have, n=1, cutoff=0.5) for name in missing]
-        told = [
-            f"{name!r}" + (f" (did you mean {hint[0]!r}?)" if hint else "")
-            for name, hint in zip(missing, hints, strict=True)
-        ]
-        shown = ", ".join(have[:30]) + (", ..." if len(have) > 30 else "")
-        raise DataError(
-            f"{where}: missing column {', '.join(told)}; the file has: {shown}. "
-            "Correct the file, or name the column of the file as 'source' in the dataset card"
-        )
-    return rules
-
-
-def _natural(name: str) -> list[tuple[str, int]]:
-    """Sort V2 before V10, whatever the order in the file."""
-    return [(word, int(digits or 0)) for word, digits in re.findall(r"(\D*)(\d*)", name)]
 
 
 def _broken(cast: Cast, rule: Column) -> dict[str, Mask]:

@@ -2,15 +2,11 @@
 
 import csv
 import gzip
-import hashlib
 import io
 import zlib
 from dataclasses import dataclass
-from http.client import HTTPException
 from pathlib import Path
 from typing import IO, Any
-from urllib.error import URLError
-from urllib.request import urlopen
 
 import pandas as pd
 import pyarrow as pa
@@ -21,8 +17,10 @@ from fintech_dl.cards import DatasetCard, dataset_card
 from fintech_dl.data import synthetic
 from fintech_dl.data.casting import floats
 from fintech_dl.data.contract import Moment, check_rows, moment
-from fintech_dl.errors import DataError, OutputError
-from fintech_dl.folders import cache, data_folders, replacing
+from fintech_dl.data.files import get_file, verify
+from fintech_dl.data.rules import reading_facts
+from fintech_dl.errors import DataError, not_written
+from fintech_dl.folders import replacing
 
 SUFFIXES = (".parquet", ".csv", ".csv.gz")
 UNREADABLE = (
@@ -138,8 +136,7 @@ def read_dataset(dataset: str | Path | DatasetCard, *, as_of: Moment | None = No
     if card.source.kind == "synthetic":
         frame = synthetic.generate(card.source.use, card.source.parameters, f"dataset {card.name}")
         return _reading(frame, card, None, "", as_of=as_of)
-    path = _found(card) or _downloaded(card)
-    return _read(path, card, as_of=as_of, sha256=card.source.sha256)
+    return _read(get_file(card), card, as_of=as_of, sha256=card.source.sha256)
 
 
 def read_file(
@@ -203,9 +200,7 @@ def write_quarantine(quarantined: pd.DataFrame, path: str | Path) -> Path | None
         with replacing(Path(path)) as part:
             safe.to_csv(part, index=False, lineterminator="\n")
     except OSError as error:
-        raise OutputError(
-            f"{path}: cannot be written ({error.strerror}); choose another folder"
-        ) from error
+        raise not_written(str(path), error, "choose another folder") from error
     return Path(path)
 
 
@@ -214,61 +209,6 @@ def _harmless(cells: "pd.Series[Any]") -> "pd.Series[Any]":
     text = cells.where(cells.map(lambda cell: isinstance(cell, str)), "").astype("str")
     number = text.str.fullmatch(r"[+-]?\d+\.?\d*([eE][+-]?\d+)?")
     return cells.mask(text.str.match(r"[=+\-@\t\r\n]") & ~number, "'" + text)
-
-
-def _found(card: DatasetCard) -> Path | None:
-    """Return the file of a card, None if it has to be downloaded."""
-    source = card.source
-    name = source.path or source.url.rsplit("/", 1)[-1]
-    folders = [*data_folders(), card.folder]
-    for folder in folders:
-        if (folder / name).is_file():
-            return folder / name
-    if source.kind == "url":
-        return None
-    origin = f" The data come from: {card.origin}." if card.origin else ""
-    raise DataError(
-        f"dataset {card.name!r}: the file {name} was not found in "
-        f"{', '.join(str(folder) for folder in folders)}. Set FINTECH_DL_DATA to the folder that "
-        f"holds it.{origin}"
-    )
-
-
-def _downloaded(card: DatasetCard) -> Path:
-    """Download the card's file to the cache; only the right bytes are put in place."""
-    source = card.source
-    target = cache() / (source.path or source.url.rsplit("/", 1)[-1])
-    try:
-        with replacing(target) as part:
-            try:
-                with urlopen(source.url, timeout=60) as reply, part.open("wb") as out:
-                    while block := reply.read(1 << 20):
-                        out.write(block)
-            except (URLError, HTTPException, TimeoutError, ConnectionError) as error:
-                raise DataError(
-                    f"dataset {card.name!r}: {source.url} cannot be downloaded: {error}. Try again "
-                    f"later, or put the file {target.name} into the folder FINTECH_DL_DATA"
-                ) from error
-            with part.open("rb") as stream:
-                _verify(stream, source.sha256, source.url)
-    except OSError as error:
-        raise OutputError(
-            f"{target}: cannot be written ({error.strerror}); set FINTECH_DL_CACHE to a folder "
-            "that can be"
-        ) from error
-    return target
-
-
-def _verify(stream: IO[bytes], expected: str, where: str) -> str:
-    digest = hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
-    stream.seek(0)
-    if expected and digest != expected:
-        raise DataError(
-            f"{where}: not the file of the dataset card: its SHA-256 is {digest}, expected "
-            f"{expected}. Delete it and get it again, or correct sha256 in the card if the data "
-            "were changed on purpose"
-        )
-    return digest
 
 
 def _read(
@@ -283,7 +223,7 @@ def _read(
         raise DataError(f"{path}: expected a file {', '.join(SUFFIXES)}")
     try:
         with path.open("rb") as stream:  # one handle: what was hashed is what is read
-            digest = _verify(stream, sha256, str(path))
+            digest = verify(stream, sha256, str(path))
             text = not path.name.endswith(".parquet")
             frame = _read_csv(stream, path) if text else _read_parquet(stream)
     except FileNotFoundError as error:
@@ -351,34 +291,17 @@ def _reading(
     return Reading(
         frame=checked.clean,
         quarantined=checked.quarantined,
-        facts={
-            "name": card.name,
-            "title": card.title,
-            "origin": card.origin,
-            "licence": card.licence,
-            "limits": card.limits,
-            "path": path.name if path else None,
-            "generator": None if path else f"{card.source.use}({_arguments(card)})",
-            "sha256": digest or None,
-            "rows_read": len(frame),
-            "rows_used": len(checked.clean),
-            "rows_quarantined": len(checked.quarantined),
-            "quarantine_reasons": checked.reasons,
-            "quarantine_examples": checked.examples,
-            "ignored_columns": checked.ignored,
-            "as_of": at.isoformat() if at else None,
-            "columns": [
-                {
-                    "name": name,
-                    "type": rule.type,
-                    "unit": rule.unit,
-                    "missing_share": float(checked.clean[name].isna().mean()),
-                }
-                for name, rule in checked.rules.items()
-            ],
-        },
+        facts=reading_facts(
+            card,
+            checked.rules,
+            {name: float(checked.clean[name].isna().mean()) for name in checked.rules},
+            path=path,
+            digest=digest,
+            as_of=at,
+            rows_read=len(frame),
+            rows_used=len(checked.clean),
+            ignored=checked.ignored,
+            reasons=checked.reasons,
+            examples=checked.examples,
+        ),
     )
-
-
-def _arguments(card: DatasetCard) -> str:
-    return ", ".join(f"{name}={value!s}" for name, value in card.source.parameters.items())

@@ -16,6 +16,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from fintech_dl.estimators.supervised import SupervisedEstimator
+from fintech_dl.estimators.trial import called, same_shape
 from fintech_dl.networks.base import Network, hyperparameters
 
 
@@ -129,12 +130,8 @@ class NeuralClassifier(ClassifierMixin, SupervisedEstimator):
         from fintech_dl.estimators.outputs import Offset
 
         n_outputs = 1 if len(self.classes_) == 2 else len(self.classes_)
-        logits = network.head(features, n_outputs)
-        if logits.shape[1:] != (n_outputs,):
-            raise ValueError(
-                f"{type(network).__name__}.head returned shape {tuple(logits.shape)}; "
-                f"expected (rows, {n_outputs})"
-            )
+        logits = called(network, "head", features, n_outputs)
+        same_shape(logits, (n_outputs,), network, "head")
         return Offset(name="log_odds")(logits)
 
     def _learn_target(self, y: Any, weights: list[np.ndarray], classes: Any) -> None:

@@ -1,14 +1,23 @@
-"""Raw frames and arrays to one float32 matrix: numbers as they are, categories as codes."""
+"""Raw frames and arrays to one float32 matrix: numbers as they are, categories as codes.
+
+Pandas is imported only where a frame comes in: scoring with a saved graph does without it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from numbers import Number
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
+
+from fintech_dl.networks.parameters import shown
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Columns = list[dict[str, Any]]
+TIMES = ("datetime64", "datetime", "date", "timedelta64", "timedelta", "time", "period")
 LARGEST_INTEGER = 2**24  # float32 holds every whole number up to here
 
 
@@ -30,16 +39,23 @@ def fit_columns(X: pd.DataFrame | np.ndarray, categorical: Sequence[Any] | None 
     Raises
     ------
     ValueError
-        A name in ``categorical`` is no column.
+        A name in ``categorical`` is no column; there is no column; or a column holds what is
+        neither numbers nor categories: dates, lists, complex numbers, numbers as objects.
     """
+    import pandas as pd
+
     if not isinstance(X, pd.DataFrame):
         X = pd.DataFrame(X, columns=[f"x{i}" for i in range(X.shape[1])])
-    chosen = _positions(X, categorical or [])
+    if not X.shape[1]:
+        raise ValueError(f"X has 0 feature(s) (shape={X.shape}); a minimum of 1 is required")
+    chosen = _positions(X, [] if categorical is None else categorical)
     columns = []
     for i, name in enumerate(X.columns):
         series = X.iloc[:, i]
-        is_category = i in chosen or not pd.api.types.is_numeric_dtype(series.dtype)
+        is_category = i in chosen or not _is_number(series.dtype)
         _refuse_times(series, name)
+        if is_category:
+            _check_categories(series, name, chosen=i in chosen)
         columns.append(
             {
                 "name": str(name),
@@ -51,36 +67,52 @@ def fit_columns(X: pd.DataFrame | np.ndarray, categorical: Sequence[Any] | None 
     return columns
 
 
-def encode_columns(X: pd.DataFrame | np.ndarray, columns: Columns) -> np.ndarray:
+def encode_columns(
+    X: pd.DataFrame | np.ndarray | Mapping[str, np.ndarray], columns: Columns
+) -> np.ndarray:
     """Return the rows as a C-ordered float32 matrix of shape (n_rows, n_columns).
 
     Missing numbers stay NaN; categories become 1, 2, ... in the order of ``columns``, and 0 where
-    missing or unseen.
+    missing or unseen. A frame or an array is read by position, a mapping of one-dimensional arrays
+    by name.
 
     Raises
     ------
     ValueError
-        Infinity, a date or time, a number that is text, or a whole number above 2**24; the text
-        names the column.
+        Infinity, a date or time, a number that is text, or a whole number above 2**24; numbers
+        where there was text, or text where there were numbers; columns of other names than in
+        training. The text names the column.
     """
     if isinstance(X, np.ndarray) and all(column["kind"] == "number" for column in columns):
         _check_numbers(X, columns)
         return np.ascontiguousarray(X, dtype=np.float32)
-    frame = X if isinstance(X, pd.DataFrame) else pd.DataFrame(X)
-    out = np.empty((len(frame), len(columns)), dtype=np.float32)
-    for i, column in enumerate(columns):
-        series = frame.iloc[:, i]
-        _refuse_times(series, column["name"])
+    parts: list[Any]
+    if isinstance(X, np.ndarray):
+        parts = list(X.T)
+    elif isinstance(X, Mapping):
+        parts = [X[column["name"]] for column in columns]
+    else:
+        _check_names([str(name) for name in X.columns], columns)
+        parts = [X.iloc[:, i] for i in range(len(columns))]
+    out = np.empty((len(parts[0]) if parts else len(X), len(columns)), dtype=np.float32)
+    for i, (cells, column) in enumerate(zip(parts, columns, strict=True)):
+        _refuse_times(cells, column["name"])
         if column["kind"] == "category":
-            out[:, i] = _codes(series, column["categories"])
+            out[:, i] = _codes(cells, column)
             continue
-        if not pd.api.types.is_numeric_dtype(series.dtype):
+        if not _is_number(cells.dtype):
+            if _first_odd(cells, lambda cell: False) is None:
+                out[:, i] = np.nan
+                continue
+            odd = _first_odd(cells, lambda cell: isinstance(cell, Number))
             raise ValueError(
-                f"column {column['name']!r} held numbers in training and is {series.dtype} now; "
-                f"first value {series.iloc[0]!r}. Convert it to numbers"
+                f"column {column['name']!r} held numbers in training and is {cells.dtype} now"
+                f"{f', row {odd[0]}: {odd[1]}' if odd else ''}. Convert it with pandas.to_numeric"
             )
-        values = series.to_numpy(dtype=np.float64, na_value=np.nan)
-        _check_numbers(values[:, None], [column], series.dtype)
+        if cells.dtype.kind == "c":
+            raise ValueError(_complex(column["name"]))
+        values = _floats(cells)
+        _check_numbers(values[:, None], [column], cells.dtype)
         out[:, i] = values
     return out
 
@@ -106,15 +138,110 @@ def _check_numbers(values: np.ndarray, columns: Columns, dtype: Any = None) -> N
         )
 
 
+def _floats(cells: Any) -> np.ndarray:
+    """Return the numbers of an array or a Series as float64, NaN where missing."""
+    if isinstance(cells, np.ndarray):
+        return cells.astype(np.float64)
+    return np.asarray(cells.to_numpy(dtype=np.float64, na_value=np.nan))
+
+
+def _is_number(dtype: Any) -> bool:
+    if isinstance(dtype, np.dtype):
+        return dtype.kind in "biufc"
+    import pandas as pd
+
+    if isinstance(dtype, pd.CategoricalDtype):
+        return False
+    return bool(pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_bool_dtype(dtype))
+
+
 def _is_integer(dtype: Any) -> bool:
+    if isinstance(dtype, np.dtype):
+        return dtype.kind in "iu"
+    import pandas as pd
+
     return bool(pd.api.types.is_integer_dtype(dtype))
 
 
-def _refuse_times(series: pd.Series[Any], name: Any) -> None:
-    if pd.api.types.is_datetime64_any_dtype(series.dtype) or series.dtype.kind in "mM":
+def _refuse_times(cells: Any, name: Any) -> None:
+    if cells.dtype.kind in "mM" or str(cells.dtype).startswith("period"):
         raise ValueError(
-            f"column {name!r} is of type {series.dtype}; dates and times are no numbers. "
+            f"column {name!r} is of type {cells.dtype}; dates and times are no numbers. "
             "Turn it into numbers first (hour, days since ...)"
+        )
+
+
+def _check_categories(series: pd.Series[Any], name: Any, *, chosen: bool) -> None:
+    """Refuse training cells that are no categories: they would become as many as there are rows."""
+    import pandas as pd
+
+    kind = series.dtype
+    if isinstance(kind, pd.CategoricalDtype):
+        _refuse_times(series.cat.categories, name)
+        return
+    if isinstance(kind, pd.StringDtype) or _is_number(kind):
+        return
+    found = pd.api.types.infer_dtype(series, skipna=True)
+    where = f"column {str(name)!r}"
+    if found in TIMES and (odd := _first_odd(series, lambda cell: False)):
+        raise ValueError(
+            f"{where}, row {odd[0]}: {odd[1]}; dates and times are no numbers. "
+            "Turn it into numbers first (hour, days since ...)"
+        )
+    if found == "complex":
+        raise ValueError(_complex(name))
+    if odd := _first_odd(series, _is_hashable):
+        raise ValueError(
+            f"{where}, row {odd[0]}: {odd[1]} is neither a number nor a category. Turn it into "
+            "numbers or text, or drop the column"
+        )
+    if found in ("string", "boolean", "empty", "bytes") or chosen:
+        return
+    numbers = sum(isinstance(cell, Number) for cell in series)
+    rare = 2 * numbers <= len(series)
+    odd = _first_odd(series, lambda cell: isinstance(cell, Number) is not rare)
+    told = f" and others, row {odd[0]}: {odd[1]}" if odd else ""
+    raise ValueError(
+        f"{where} is of type {kind} and holds {'numbers' if numbers else 'objects'}{told}. Convert "
+        "it with pandas.to_numeric, or to text; or name it in categorical=[...] if its values are "
+        "categories"
+    )
+
+
+def _complex(name: Any) -> str:
+    return f"Complex data not supported: column {str(name)!r}. Take real numbers of it"
+
+
+def _is_hashable(cell: Any) -> bool:
+    try:
+        hash(cell)
+    except TypeError:
+        return False
+    return True
+
+
+def _first_odd(cells: Any, fits: Callable[[Any], bool]) -> tuple[int, str] | None:
+    """Return row and text of the first cell that is there and does not fit, None if all do."""
+    values = (cells if isinstance(cells, np.ndarray) else cells.astype(object)).tolist()
+    for row, cell in enumerate(values):
+        if not fits(cell) and not _is_missing(cell):
+            return row, shown(cell)
+    return None
+
+
+def _is_missing(cell: Any) -> bool:
+    return cell is None or type(cell).__name__ == "NAType" or (_is_hashable(cell) and cell != cell)
+
+
+def _check_names(came: list[str], columns: Columns) -> None:
+    """Refuse columns under other names; scikit-learn looks only where every name is text."""
+    names = [column["name"] for column in columns]
+    if came != names and names != [f"x{i}" for i in range(len(names))]:
+        odd = [name for name in came if name not in names]
+        lacking = [name for name in names if name not in came]
+        raise ValueError(
+            "The feature names should match those of the training rows, in their order; "
+            f"new: {odd}, missing: {lacking}"
         )
 
 
@@ -133,6 +260,8 @@ def _positions(X: pd.DataFrame, categorical: Sequence[Any]) -> set[int]:
 
 def _categories(series: pd.Series[Any]) -> list[Any]:
     """Return the categories of training rows as plain sorted values."""
+    import pandas as pd
+
     present = series.dropna().unique()
     values = pd.Series(present).astype(object).tolist()
     try:
@@ -141,6 +270,38 @@ def _categories(series: pd.Series[Any]) -> list[Any]:
         return sorted(values, key=lambda value: (type(value).__name__, str(value)))
 
 
-def _codes(series: pd.Series[Any], categories: list[Any]) -> np.ndarray:
-    index = pd.Index(categories, dtype=object)
-    return np.asarray(index.get_indexer(pd.Index(series.astype(object)))) + 1
+def _codes(cells: Any, column: Mapping[str, Any]) -> list[int]:
+    """Return the code of each cell; what is missing equals no category.
+
+    A column of numbers where training had text, or the reverse, would be unseen as a whole: that
+    is a fault of the file and no new category.
+    """
+    categories = column["categories"]
+    codes = {category: code for code, category in enumerate(categories, 1)}
+    values = (cells if isinstance(cells, np.ndarray) else cells.astype(object)).tolist()
+    try:
+        found = [codes.get(value, 0) for value in values]
+    except TypeError:
+        row, value = _first_odd(cells, _is_hashable) or (0, "it")
+        raise ValueError(
+            f"column {column['name']!r}, row {row}: {value} is no category. Turn it into text"
+        ) from None
+    if categories and not any(found):
+        texts = {isinstance(category, str) for category in categories}
+        now = {True} if _is_text(cells.dtype) else {False} if _is_number(cells.dtype) else set()
+        odd = _first_odd(cells, lambda cell: False)
+        if now and not now & texts and odd:
+            was, is_ = ("text", "numbers") if True in texts else ("numbers", "text")
+            raise ValueError(
+                f"column {column['name']!r} held {was} in training and holds {is_} now, "
+                f"row {odd[0]}: {odd[1]}. Read it as in training"
+            )
+    return found
+
+
+def _is_text(dtype: Any) -> bool:
+    if isinstance(dtype, np.dtype):
+        return dtype.kind == "U"
+    import pandas as pd
+
+    return bool(pd.api.types.is_string_dtype(dtype))

@@ -68,8 +68,8 @@ def average(outputs: np.ndarray, how: str, quantiles: np.ndarray | None = None) 
         return np.asarray(outputs.mean(axis=0))
     assert quantiles is not None
     usual = quantiles.mean(axis=0)
-    averaged = np.empty(outputs.shape[1:])
-    for i in range(averaged.shape[1]):
+    averaged = np.empty((outputs.shape[1], outputs.shape[2]))
+    for i in range(outputs.shape[2]):
         ranks = [
             _read_off(values[:, i], known[:, i], GRID)
             for values, known in zip(outputs, quantiles, strict=True)

@@ -14,6 +14,7 @@ from sklearn.utils.validation import (
 )
 
 from fintech_dl.estimators.supervised import SupervisedEstimator
+from fintech_dl.estimators.trial import called, same_shape
 from fintech_dl.networks.base import Network, hyperparameters
 
 
@@ -99,7 +100,9 @@ class NeuralRegressor(RegressorMixin, SupervisedEstimator):
         return int(self.target_mean_.shape[-1])
 
     def _outputs(self, network: Network, features: Any, inputs: Any) -> Any:
-        return network.head(features, self._shape())
+        outputs = called(network, "head", features, self._shape())
+        same_shape(outputs, (self._shape(),), network, "head")
+        return outputs
 
     def _learn_target(self, y: Any, weights: list[np.ndarray], classes: Any) -> None:
         self.n_targets_ = y.shape[1] if y.ndim == 2 else 0  # 0: one target, given as one dimension

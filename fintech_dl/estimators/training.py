@@ -307,26 +307,15 @@ def train(
 ) -> tuple[list[dict[str, Any]], list[list[np.ndarray]]]:
     """Train each member for ``epochs``, or until ``patience`` epochs brought it nothing better.
 
-    Parameters
-    ----------
-    arrays : tuple of ndarray
-        Rows and, if there are any, targets. Where a member has targets of its own they lie one
-        below the other, and ``offsets`` says for each array where each member's begin, as
-        (n_members, 1), or None where all members share it.
-    shares : list of Share
-        Positions, weights and seed of each member.
-    begun : int
-        Epochs trained before this call; with the seed it decides the order of rows.
-    validate : list of callable
-        For each member, or empty: returns the validation loss and the monitored value (higher =
-        better) of the weights in the model.
+    ``arrays`` are rows and, if there are any, targets. Where a member has targets of its own they
+    lie one below the other, and ``offsets`` says for each array where each member's begin, as
+    (n_members, 1), or None where all share it. ``begun``, the epochs trained before this call,
+    decides with the seed the order of rows. ``validate`` has a function for each member, or is
+    empty: it returns the validation loss and the monitored value (higher = better) of the weights
+    in the model.
 
-    Returns
-    -------
-    records : list of dict
-        Per member: seed, best epoch, and per epoch loss, validation loss and monitored value.
-    weights : list of list of ndarray
-        Per member: those of its best epoch.
+    Returns the record of each member (seed, best epoch, and per epoch loss, validation loss and
+    monitored value) and the weights of its best epoch.
     """
     on_device = tuple(ops.convert_to_tensor(a) for a in arrays)
     rngs = [np.random.default_rng([share.seed, begun]) for share in shares]

@@ -1,4 +1,4 @@
-"""From scores to alerts: the decision rule of a pipeline card, what it costs and what it saves."""
+"""What the decision rule of a pipeline card costs and what it saves."""
 
 from __future__ import annotations
 
@@ -8,83 +8,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from fintech_dl.cards import Decision
-from fintech_dl.errors import UsageError
-from fintech_dl.evaluation.metrics import (
-    Floats,
-    card_precision_by_day,
-    cost,
-    day_of,
-    probabilities,
-)
+from fintech_dl.evaluation.alerts import decide as decide
+from fintech_dl.evaluation.alerts import losses as losses
+from fintech_dl.evaluation.metrics import Floats, card_precision_by_day, cost
 from fintech_dl.evaluation.outcomes import Outcome, as_folds
-
-
-def decide(
-    decision: Decision,
-    score: ArrayLike,
-    amount: ArrayLike | None = None,
-    when: ArrayLike | None = None,
-) -> NDArray[np.bool_]:
-    """Return which rows raise an alert.
-
-    Parameters
-    ----------
-    decision : cards.Decision
-        ``cost``: alert where probability x loss exceeds ``false_alarm``. ``capacity``: the
-        ``per_day`` highest scores of each day; of equal scores, the earlier row. ``threshold``:
-        scores at or above ``threshold``.
-    score : array of shape (n_rows,)
-        For ``cost`` a calibrated probability.
-    amount : array of shape (n_rows,), optional
-        Loss of a missed positive, in money; not needed where the decision has ``miss``.
-    when : array of datetime64 of shape (n_rows,), optional
-        Needed for ``capacity``.
-
-    Returns
-    -------
-    bool array of shape (n_rows,)
-
-    Raises
-    ------
-    UsageError
-        What the rule needs is missing, or the scores are no probabilities.
-
-    Examples
-    --------
-    >>> from fintech_dl.cards import Decision
-    >>> from fintech_dl.evaluation.decisions import decide
-    >>> decide(Decision(rule="cost", false_alarm=5.0), [0.1, 0.1, 0.9], [30.0, 100.0, 5.0])
-    array([False,  True, False])
-    """
-    s = np.asarray(score, dtype=float)
-    if decision.rule == "threshold":
-        return s >= decision.threshold
-    if decision.rule == "cost":
-        loss = losses(decision, amount, len(s))
-        if loss is None:
-            raise UsageError(
-                'decision.rule = "cost" needs what a missed positive costs; name the column with '
-                "`amount`, or give one sum for all rows with `miss`"
-            )
-        return probabilities(s) * loss > decision.false_alarm
-    if when is None:
-        raise UsageError(
-            'decision.rule = "capacity" needs the time of each row; use rule = "threshold"'
-        )
-    if decision.per_day < 1:
-        raise UsageError(f"decision.per_day: got {decision.per_day}, allowed: 1 or more")
-    ranks = pd.Series(-s).groupby(day_of(when)).rank(method="first")
-    return np.asarray(ranks <= decision.per_day)
-
-
-def losses(decision: Decision, amount: ArrayLike | None, n_rows: int) -> Floats | None:
-    """Return what missing each row costs if it is a positive, None where the card does not say."""
-    if decision.miss is not None:
-        return np.full(n_rows, decision.miss)
-    return None if amount is None else np.asarray(amount, dtype=float)
 
 
 def decided(outcome: Outcome, decision: Decision) -> Outcome:

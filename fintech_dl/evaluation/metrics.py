@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn import metrics as sklearn_metrics
 
 from fintech_dl.errors import DataError, UsageError
+from fintech_dl.evaluation.alerts import probabilities as probabilities
 
 Floats = NDArray[np.float64]
 TINY = float(np.finfo(np.float64).eps)
@@ -272,17 +273,6 @@ def row_log_loss(y: NDArray[Any], p: Floats) -> Floats:
     """Return -log(probability given to what happened) of each row."""
     happened = np.where(np.asarray(y) == 1, p, 1 - p)
     return np.asarray(-np.log(np.clip(happened, TINY, 1 - TINY)))
-
-
-def probabilities(score: ArrayLike) -> Floats:
-    """Return the scores as probabilities, or raise UsageError if they are none."""
-    p = np.asarray(score, dtype=float)
-    if len(p) and (p.min() < 0 or p.max() > 1):
-        raise UsageError(
-            f"this metric needs probabilities between 0 and 1, and the scores run from "
-            f"{p.min():.4g} to {p.max():.4g}; leave it out of `metrics`, or add [calibration]"
-        )
-    return p
 
 
 def day_of(when: ArrayLike) -> NDArray[Any]:

@@ -1,32 +1,25 @@
-"""Score new rows with an artefact: contract, features, model, decision."""
+"""Score new rows with an artefact: contract, features, model, decision.
+
+What is heavy is imported where it is used: clean files need little of it.
+"""
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
-
-import numpy as np
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from fintech_dl import artefact
-from fintech_dl.cards import DatasetCard, PipelineCard, duration
-from fintech_dl.data.contract import apply_contract
-from fintech_dl.data.frames import Reading, read_file, write_quarantine
-from fintech_dl.errors import ArtefactError, CardError, DataError, OutputError, UsageError
-from fintech_dl.evaluation.baselines import score_rows
-from fintech_dl.evaluation.decisions import decide
-from fintech_dl.pipelines import make_table
-from fintech_dl.records import build
-from fintech_dl.table import Table
+from fintech_dl.errors import DataError
+from fintech_dl.publishing import alone, publishing
+from fintech_dl.scoring.opened import Opened, open_artefact
+from fintech_dl.scoring.place import check_place
 
-Card = TypeVar("Card", PipelineCard, DatasetCard)
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -85,17 +78,23 @@ def score(
     >>> list(scores.columns)
     ['transaction_id', 'time', 'score', 'alert']
     """
-    loaded = _Loaded(folder)
+    import pandas as pd
+
+    from fintech_dl.data.contract import apply_contract
+    from fintech_dl.scoring.frames import Loaded
+
+    opened = open_artefact(folder)
+    loaded = Loaded(opened)
     now = pd.Timestamp.now("UTC")
     past = None
     if history is not None:
-        past, left_out = apply_contract(history, loaded.dataset, as_of=now, scoring=True)
-        _warn(left_out, history, loaded, "left out of the history")
-    clean, quarantined = apply_contract(frame, loaded.dataset, as_of=now, scoring=True)
+        past, left_out = apply_contract(history, opened.dataset, as_of=now, scoring=True)
+        _warn(left_out, history, opened, "left out of the history")
+    clean, quarantined = apply_contract(frame, opened.dataset, as_of=now, scoring=True)
     scores = loaded.score(clean, past)
     if len(quarantined):
         scores.attrs["quarantined"] = quarantined
-        _warn(quarantined, frame, loaded, "not scored, and are in .attrs['quarantined']")
+        _warn(quarantined, frame, opened, "not scored, and are in .attrs['quarantined']")
     return scores
 
 
@@ -116,7 +115,8 @@ def score_file(
     file : str or Path
         Parquet or CSV; every row is scored or quarantined with a reason.
     out : str or Path
-        Folder to write, which must not exist yet, or be empty.
+        Folder to write, which must not exist yet, or be empty. What a killed process left beside
+        it is removed.
     history : str or Path, optional
         File of earlier rows, as for ``score``.
     as_of : str, date or Timestamp, optional
@@ -130,160 +130,59 @@ def score_file(
     ------
     ArtefactError, DataError, UsageError, OutputError
         As ``score``; nothing is left behind.
+    NothingToDo
+        ``out`` holds the scores of exactly these files, artefact and ``as_of``.
+    PlanError
+        ``out`` holds scores of other files, of another artefact or another ``as_of``.
+    LockedError
+        Another process is writing ``out`` now.
     """
     out = Path(out)
-    _check_place(out)
-    loaded = _Loaded(folder)
-    if loaded.pipeline.history and history is None:
-        raise loaded.no_history()
-    new = read_file(file, loaded.dataset, as_of=as_of, scoring=True)
-    past = (
-        None if history is None else read_file(history, loaded.dataset, as_of=as_of, scoring=True)
-    )
-    scores = loaded.score(new.frame, None if past is None else past.frame)
+    check_place(out, folder, file, history, as_of)
+    with alone(out, "-o"):
+        check_place(out, folder, file, history, as_of)  # another process may have made it
+        return _score_file(folder, file, out, history, as_of)
+
+
+def _score_file(
+    folder: str | Path, file: str | Path, out: Path, history: str | Path | None, as_of: Any
+) -> Scores:
+    opened = open_artefact(folder)
+    if opened.pipeline.history and history is None:
+        raise opened.no_history()
+    done = None
+    if history is None:
+        from fintech_dl.scoring.quick import score_quickly
+
+        done = score_quickly(opened, file, as_of)
+    if done is None:
+        from fintech_dl.scoring.frames import score_at_length
+
+        done = score_at_length(opened, file, history, as_of)
     summary = {
         "artefact": artefact.digest(folder),
-        "pipeline": loaded.pipeline.name,
+        "pipeline": opened.pipeline.name,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "input": new.facts,
-        "history": None if past is None else past.facts,
-        "rows_read": new.facts["rows_read"],
-        "rows_scored": len(scores),
-        "rows_quarantined": new.facts["rows_quarantined"],
-        "alerts": int(scores["alert"].sum()) if "alert" in scores else None,
+        "as_of": None if as_of is None else str(as_of),
+        "input": done.facts,
+        "history": done.history,
+        "rows_read": done.facts["rows_read"],
+        "rows_scored": done.rows,
+        "rows_quarantined": done.facts["rows_quarantined"],
+        "alerts": done.alerts,
     }
     if summary["rows_scored"] + summary["rows_quarantined"] != summary["rows_read"]:
         raise DataError(f"{file}: rows were lost between reading and scoring: {summary}")
-    _publish(out, scores, new, summary)
+    with publishing(out, "-o") as part:
+        done.write(part)
+        (part / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
     return Scores(folder=out, summary=summary)
 
 
-class _Loaded:
-    """An artefact's model with the cards that say how rows reach it."""
-
-    def __init__(self, folder: str | Path) -> None:
-        self.folder = folder
-        files = artefact.read_files(folder)  # once: what was checked is what is used
-        cards = artefact.to_record(files, folder, "cards")
-        self.pipeline = _read_card(PipelineCard, cards, "pipeline", folder)
-        self.dataset = _read_card(DatasetCard, cards, "dataset", folder)
-        self.model = artefact.to_model(files, folder)
-
-    def no_history(self) -> UsageError:
-        """Return the error of a missing history."""
-        return UsageError(
-            f"pipeline {self.pipeline.name!r} looks back {self.pipeline.history}: give the earlier "
-            f"rows with --history FILE (in Python: history=), known labels included, reaching back "
-            f"at least {self.pipeline.history} before the first row to score"
-        )
-
-    def score(self, new: pd.DataFrame, past: pd.DataFrame | None) -> pd.DataFrame:
-        """Return the scores of clean rows, given the clean rows before them."""
-        if self.pipeline.history and past is None:
-            raise self.no_history()
-        rows = new if past is None else self._joined(new, past)
-        at = np.arange(len(rows) - len(new), len(rows))
-        table = make_table(self.pipeline.table, rows)
-        if past is not None:
-            self._check_labels(table)
-        features = table.X.iloc[at]
-        found = pd.DataFrame(index=range(len(new)))
-        contract = self.dataset.contract
-        for name in (contract.key, contract.time):
-            if name:
-                found[name] = new[name].to_numpy()
-        found["score"] = score_rows(self.model, features)
-        decision = self.pipeline.decision
-        if decision is not None:
-            aside = table.aside.iloc[at] if table.aside is not None else pd.DataFrame()
-            amount = aside[decision.amount].to_numpy() if decision.amount else None
-            when = None if table.when is None else table.when.iloc[at]
-            found["alert"] = decide(decision, found["score"].to_numpy(), amount, when)
-        return found
-
-    def _joined(self, new: pd.DataFrame, past: pd.DataFrame) -> pd.DataFrame:
-        """Return past and new rows as one frame, or say why they do not fit together."""
-        key, time = self.dataset.contract.key, self.dataset.contract.time
-        first = new[time].iloc[0]
-        if past[time].iloc[-1] > first:
-            late = int((past[time] > first).sum())
-            raise DataError(
-                f"history: {late} rows are later than the first row to score ({first}); "
-                "the history must end where the new rows begin"
-            )
-        if key and (both := np.intersect1d(past[key], new[key])).size:
-            raise DataError(
-                f"history: {both.size} rows are also among the rows to score, the first with "
-                f"{key} = {both[0]}; remove them from one of the files"
-            )
-        needed = first - duration(self.pipeline.history) if self.pipeline.history else first
-        if past[time].iloc[0] > needed:
-            raise DataError(
-                f"history: begins at {past[time].iloc[0]}, but pipeline {self.pipeline.name!r} "
-                f"looks back {self.pipeline.history} and the first row to score is of {first}; "
-                f"give rows from {needed} on"
-            )
-        return pd.concat([past, new], ignore_index=True)
-
-    def _check_labels(self, table: Table) -> None:
-        """Refuse to score without labels that were known by then: features may count them."""
-        if table.when is None or table.until is None or not self.dataset.contract.labels:
-            return
-        y = pd.Series(np.nan, table.X.index) if table.y is None else table.y
-        last = table.when.iloc[-1]
-        lacking = ((table.until <= last) & y.isna()).to_numpy()
-        if lacking.any():
-            raise DataError(
-                f"history: {int(lacking.sum())} rows lack a label that was known by {last}, the "
-                f"last row to score; the first is of {table.when.iloc[int(lacking.argmax())]}. "
-                f"Fill in {self.dataset.contract.labels[0]}, 0 where nothing was confirmed, or "
-                "score fewer days at once"
-            )
-
-
-def _read_card(kind: type[Card], cards: Mapping[str, Any], name: str, folder: str | Path) -> Card:
-    try:
-        card = build(kind, cards[name]["card"], name)
-        return replace(card, name=str(cards[name]["name"]))
-    except (CardError, KeyError, TypeError) as error:
-        raise ArtefactError(
-            f"{folder}: its {name} card cannot be used ({error}); use the version of fintech_dl "
-            "that saved it, or retrain"
-        ) from error
-
-
-def _warn(rows: pd.DataFrame, of: pd.DataFrame, loaded: _Loaded, what: str) -> None:
+def _warn(rows: pd.DataFrame, of: pd.DataFrame, opened: Opened, what: str) -> None:
     if len(rows):
         warnings.warn(
             f"{len(rows)} of {len(of)} rows break the contract of dataset "
-            f"{loaded.dataset.name!r} and were {what}; the first: {rows['reason'].iloc[0]}",
+            f"{opened.dataset.name!r} and were {what}; the first: {rows['reason'].iloc[0]}",
             stacklevel=3,
         )
-
-
-def _check_place(out: Path) -> None:
-    """Refuse, before any work, a folder that cannot be made."""
-    if os.path.lexists(out) and not (out.is_dir() and not any(out.iterdir())):
-        raise OutputError(f"{out}: exists already; name a new folder with -o")
-    above = next(parent for parent in out.absolute().parents if os.path.exists(parent))
-    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
-        raise OutputError(f"{out}: you may not write to {above}; choose another folder with -o")
-
-
-def _publish(out: Path, scores: pd.DataFrame, new: Reading, summary: dict[str, Any]) -> None:
-    """Write the result folder beside its place and move it there at once."""
-    part = out.absolute().with_name(f".{out.name}.{os.getpid()}.part")
-    try:
-        part.mkdir(parents=True)
-        scores.to_parquet(part / "scores.parquet", index=False)
-        write_quarantine(new.quarantined, part / "quarantine.csv")
-        (part / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
-        if out.exists():
-            out.rmdir()
-        os.replace(part, out)
-    except OSError as error:
-        raise OutputError(
-            f"{out}: cannot be written ({error.strerror or error}); choose another folder with -o"
-        ) from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)

@@ -195,6 +195,7 @@ CHANGED = {
     "categorical": [5],
     "validation_fraction": 0.3,
     "random_state": 1,
+    "n_members": 2,
     "class_weight": {0: 1.0, 1: 20.0},
 }
 LOSS = {NeuralClassifier: "focal", NeuralRegressor: "huber"}
@@ -219,7 +220,8 @@ def test_every_training_parameter_changes_the_scores(kind):
     for name in LOSS.get(kind, "").split():
         assert not np.array_equal(fitted(kind, loss=name), base)
     untested = names - {*CHANGED, "network", "loss", "monitor", "patience", "temporal"}
-    assert untested <= {"warm_start", "verbose", "focal_gamma", "contamination"}
+    of_members = {"average", "cv"}  # see test_members
+    assert untested <= {"warm_start", "verbose", "focal_gamma", "contamination", *of_members}
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw", "adagrad", "rmsprop"])

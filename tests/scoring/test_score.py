@@ -1,7 +1,6 @@
 """Scoring new rows: the very scores of the run, and no row lost."""
 
 import json
-import os
 import time
 
 import numpy as np
@@ -187,11 +186,11 @@ def test_a_result_appears_whole_or_not_at_all(artefact, payments, tmp_path, monk
 
     def stop(*_):
         assert not out.exists()
-        assert [p.name for p in tmp_path.iterdir()] == [f".scores.{os.getpid()}.part"]
+        assert sorted(p.name for p in tmp_path.iterdir()) == [".scores.part", ".scores.part.lock"]
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("fintech_dl.scoring.score.write_quarantine", stop)
+        patch.setattr("fintech_dl.scoring.frames.write_quarantine", stop)
         done = command(*words)
     assert done == (130, "", "fintech-dl: stopped; nothing was left half-written\n")
     assert not list(tmp_path.iterdir())
@@ -200,9 +199,9 @@ def test_a_result_appears_whole_or_not_at_all(artefact, payments, tmp_path, monk
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("fintech_dl.scoring.score.write_quarantine", full)
+        patch.setattr("fintech_dl.scoring.frames.write_quarantine", full)
         done = command(*words)
-    assert done.code == 2
+    assert done.code == 75
     assert f"{out}: cannot be written (No space left on device); choose another" in done.err
     assert not list(tmp_path.iterdir())
     out.mkdir()  # an empty folder is as good as none

@@ -1,0 +1,124 @@
+"""The verbs ``fintech-dl data ...``: list the datasets, get their files, see what they hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from fintech_dl import cards
+from fintech_dl.console import (
+    AsJson,
+    Quiet,
+    completing,
+    print_json,
+    print_table,
+    print_tree,
+    working,
+)
+from fintech_dl.errors import CardError
+
+app = typer.Typer(help="The datasets: list them, get their files, see what they hold.")
+Dataset = Annotated[
+    str,
+    typer.Argument(
+        help="Name of a dataset, or a card's file.", autocompletion=completing("datasets")
+    ),
+]
+
+
+@app.command("list")
+def list_(as_json: AsJson = False) -> None:
+    """List the datasets: where they come from, whether their files are here, licence."""
+    found = [_listed(name) for name in cards.names("datasets")]
+    if as_json:
+        print_json(found)
+        return
+    for one in found:
+        absent = "downloaded when needed" if one["source"] == "url" else "absent"
+        one["file"] = one["path"] or ("made on the spot" if one["present"] else absent)
+        one["size"] = f"{one['bytes'] / 1e6:,.1f} MB" if one["bytes"] is not None else None
+    print_table(found, ("name", "source", "file", "size", "licence"))
+
+
+@app.command()
+def get(
+    name: Dataset,
+    out: Annotated[
+        str, typer.Option("-o", "--out", help="Parquet or CSV file to write the clean rows to.")
+    ] = "",
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Find or download the file of a dataset and verify it; write the clean rows with -o."""
+    with working(quiet, out=out) as tell:
+        card = cards.dataset_card(name)
+        facts: dict[str, Any] = {"name": card.name, "title": card.title, "licence": card.licence}
+        made = card.source.kind == "synthetic"
+        if not made:
+            from fintech_dl.data.files import get_file, verify
+
+            tell(f"getting {card.name}", 0.0)
+            path = get_file(card)
+            with path.open("rb") as stream:
+                digest = verify(stream, card.source.sha256, str(path))
+            facts |= {"path": str(path), "bytes": path.stat().st_size, "sha256": digest}
+        if out:
+            from fintech_dl.data.describing import export
+
+            tell(f"writing {out}", 0.5)
+            read = export(card, Path(out)).facts
+            facts |= {"out": out, "rows": read["rows_used"]}
+            facts["rows_quarantined"] = read["rows_quarantined"]
+        tell("done", 1.0)
+    if as_json:
+        print_json(facts)
+    elif quiet:
+        typer.echo(out or facts.get("path", ""))
+    else:
+        print_tree(facts)
+        if made and not out:
+            typer.echo("made on the spot; write it to a file with -o FILE.parquet")
+
+
+@app.command()
+def show(
+    name: Dataset,
+    rows: Annotated[int, typer.Option(min=0, help="How many of the first rows to show.")] = 5,
+    as_json: AsJson = False,
+) -> None:
+    """Read a dataset: columns with type, unit, range and missing cells, first rows, quarantine."""
+    with working():
+        card = cards.dataset_card(name)
+        from fintech_dl.data.describing import describe
+
+        found = describe(card, rows)
+    if as_json:
+        print_json(found)
+        return
+    typer.echo(f"{found['title']}: {found['rows_read']:,} rows, {found['rows_used']:,} used\n")
+    shown = ("name", "in_file", "type", "unit", "min", "max", "values", "missing_share")
+    print_table(found["columns"], shown)
+    typer.echo(f"\n{found['rows_quarantined']:,} rows quarantined")
+    print_tree(found["quarantine_reasons"], "  ")
+    if found["first_rows"]:
+        typer.echo("")
+        print_table(found["first_rows"], found["first_rows"][0])
+
+
+def _listed(name: str) -> dict[str, Any]:
+    """Return where the data of a card come from, and whether and where their file lies."""
+    from fintech_dl.data.files import find_file
+
+    facts: dict[str, Any] = {"name": name, "title": "", "source": "", "present": False}
+    facts |= {"path": None, "bytes": None, "licence": ""}
+    try:
+        card = cards.dataset_card(name)
+    except CardError as error:  # one broken card does not hide the others
+        return {**facts, "title": f"cannot be used: {error}", "source": "broken card"}
+    path = find_file(card)
+    facts |= {"title": card.title, "source": card.source.kind, "licence": card.licence}
+    if path is not None:
+        facts |= {"path": str(path), "bytes": path.stat().st_size}
+    return {**facts, "present": path is not None or card.source.kind == "synthetic"}

@@ -1,0 +1,122 @@
+"""The long way from rows to scores, open to every file and frame: contract, features, model."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fintech_dl import artefact
+from fintech_dl.cards import duration
+from fintech_dl.data.frames import Reading, read_file, write_quarantine
+from fintech_dl.errors import DataError
+from fintech_dl.evaluation.alerts import decide
+from fintech_dl.pipelines import make_table
+from fintech_dl.scoring.opened import Done, Opened
+from fintech_dl.table import Table
+
+
+def score_at_length(
+    opened: Opened, file: str | Path, history: str | Path | None, as_of: Any
+) -> Done:
+    """Read a file, and its history, by the contract; score its clean rows.
+
+    Raises
+    ------
+    ArtefactError, DataError, UsageError
+        As ``score``.
+    """
+    loaded = Loaded(opened)
+    new = read_file(file, opened.dataset, as_of=as_of, scoring=True)
+    past = (
+        None if history is None else read_file(history, opened.dataset, as_of=as_of, scoring=True)
+    )
+    scores = loaded.score(new.frame, None if past is None else past.frame)
+    return Done(
+        rows=len(scores),
+        alerts=int(scores["alert"].sum()) if "alert" in scores else None,
+        facts=new.facts,
+        history=None if past is None else past.facts,
+        write=partial(_write, scores, new),
+    )
+
+
+class Loaded:
+    """An artefact whose model is at hand."""
+
+    def __init__(self, opened: Opened) -> None:
+        self.opened = opened
+        self.scores_of = artefact.scorer(opened.files, opened.folder)
+
+    def score(self, new: pd.DataFrame, past: pd.DataFrame | None) -> pd.DataFrame:
+        """Return the scores of clean rows, given the clean rows before them."""
+        if self.opened.pipeline.history and past is None:
+            raise self.opened.no_history()
+        rows = new if past is None else self._joined(new, past)
+        at = np.arange(len(rows) - len(new), len(rows))
+        table = make_table(self.opened.pipeline.table, rows)
+        if past is not None:
+            self._check_labels(table)
+        features = table.X.iloc[at]
+        found = pd.DataFrame(index=range(len(new)))
+        contract = self.opened.dataset.contract
+        for name in (contract.key, contract.time):
+            if name:
+                found[name] = new[name].to_numpy()
+        found["score"] = self.scores_of(features)
+        decision = self.opened.pipeline.decision
+        if decision is not None:
+            aside = table.aside.iloc[at] if table.aside is not None else pd.DataFrame()
+            amount = aside[decision.amount].to_numpy() if decision.amount else None
+            when = None if table.when is None else table.when.iloc[at]
+            found["alert"] = decide(decision, found["score"].to_numpy(), amount, when)
+        return found
+
+    def _joined(self, new: pd.DataFrame, past: pd.DataFrame) -> pd.DataFrame:
+        """Return past and new rows as one frame, or say why they do not fit together."""
+        key, time = self.opened.dataset.contract.key, self.opened.dataset.contract.time
+        first = new[time].iloc[0]
+        if past[time].iloc[-1] > first:
+            late = int((past[time] > first).sum())
+            raise DataError(
+                f"history: {late} rows are later than the first row to score ({first}); "
+                "the history must end where the new rows begin"
+            )
+        if key and (both := np.intersect1d(past[key], new[key])).size:
+            raise DataError(
+                f"history: {both.size} rows are also among the rows to score, the first with "
+                f"{key} = {both[0]}; remove them from one of the files"
+            )
+        back = self.opened.pipeline.history
+        needed = first - duration(back) if back else first
+        if past[time].iloc[0] > needed:
+            raise DataError(
+                f"history: begins at {past[time].iloc[0]}, but pipeline "
+                f"{self.opened.pipeline.name!r} looks back {back} and the "
+                f"first row to score is of {first}; give rows from {needed} on"
+            )
+        return pd.concat([past, new], ignore_index=True)
+
+    def _check_labels(self, table: Table) -> None:
+        """Refuse to score without labels that were known by then: features may count them."""
+        labels = self.opened.dataset.contract.labels
+        if table.when is None or table.until is None or not labels:
+            return
+        y = pd.Series(np.nan, table.X.index) if table.y is None else table.y
+        last = table.when.iloc[-1]
+        lacking = ((table.until <= last) & y.isna()).to_numpy()
+        if lacking.any():
+            raise DataError(
+                f"history: {int(lacking.sum())} rows lack a label that was known by {last}, the "
+                f"last row to score; the first is of {table.when.iloc[int(lacking.argmax())]}. "
+                f"Fill in {labels[0]}, 0 where nothing was confirmed, or "
+                "score fewer days at once"
+            )
+
+
+def _write(scores: pd.DataFrame, new: Reading, folder: Path) -> None:
+    scores.to_parquet(folder / "scores.parquet", index=False)
+    write_quarantine(new.quarantined, folder / "quarantine.csv")

@@ -1,0 +1,206 @@
+"""`fintech-dl check`: one line for each thing, and the exit code that follows from them."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+
+import pytest
+from packaging.requirements import Requirement
+
+from fintech_dl import check, sealed
+from fintech_dl.artefact import digest
+from fintech_dl.cards import names
+
+TRIED = [(name, ("ok", "on it")) for name in names("pipelines")]
+
+
+def status(found, part, name):
+    (one,) = [one for one in found if (one["part"], one["name"]) == (part, name)]
+    return one["status"], one["text"]
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Replace the processes, which take seconds each, by what they would answer."""
+
+    def answer(code, *words, **environment):
+        return 0, json.dumps(dict(TRIED)) if code == check.TRY_CARDS else "", ""
+
+    monkeypatch.setattr(check, "_process", answer)
+
+
+def test_all_is_well_here(command):
+    """Nothing is replaced: both backends train and every shipped card is tried."""
+    done = command("check", "--json")
+    assert done.code == 0, done.out
+    found = json.loads(done.out)
+    assert found["counts"]["failed"] == 0
+    assert sum(found["counts"].values()) == len(found["checks"])
+    for backend in ("tensorflow", "jax"):
+        assert status(found["checks"], "backend", backend) == ("ok", "trains a small network")
+    for name in names("pipelines"):
+        assert status(found["checks"], "pipeline", name)[0] == "ok"
+    assert status(found["checks"], "installation", "numpy") == ("ok", version("numpy"))
+    for name in names("datasets"):
+        assert status(found["checks"], "dataset", name)[0] in ("ok", "warning")
+
+
+def test_keras_stays_out_of_its_own_process(fraud_run):
+    code = (
+        "import sys; from fintech_dl import check\n"
+        "check._process = lambda *a, **k: (1, '', 'left out')\n"
+        f"print([one['status'] for one in check.findings([{str(fraud_run.folder)!r}])][-1])\n"
+        "print(*({'keras', 'tensorflow', 'jax'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.stdout.split() == ["ok"], done.stderr
+
+
+def test_one_line_each_and_what_is_not_in_order_alone(command, quick, monkeypatch):
+    def absent(name):
+        if name in ("lightgbm", "skops"):
+            raise PackageNotFoundError(name)
+        return "1.0" if name == "numpy" else version(name)
+
+    monkeypatch.delenv("FINTECH_DL_DATA", raising=False)
+    monkeypatch.setattr(check, "version", absent)
+    code, out, err = command("check")
+    lines = out.splitlines()
+    assert code == 2
+    assert err.startswith("fintech-dl: 2 of ")
+    assert "checks failed: installation numpy, installation skops\n" in err
+    needed = {(r := Requirement(line)).name: r.specifier for line in check.requires("fintech-dl")}
+    text = f'1.0 does not fit {needed["numpy"]}; use: pip install "numpy{needed["numpy"]}"'
+    assert f"failed   installation numpy: {text}" in lines
+    assert 'failed   installation skops: is not installed; use: pip install "skops>=0.13"' in lines
+    extra = 'lightgbm is not installed; use: pip install "fintech-dl[baselines]"'
+    assert f"warning  installation extra baselines: {extra}" in lines
+    assert any(line.startswith("warning  dataset handbook_transactions: ") for line in lines)
+    assert lines[-1].endswith(" 2 failed")
+    quiet = command("check", "--quiet").out.splitlines()
+    assert quiet == [line for line in lines[:-1] if not line.startswith("ok")]
+
+
+def test_strict_makes_warnings_count(command, quick, monkeypatch):
+    monkeypatch.delenv("FINTECH_DL_DATA", raising=False)
+    assert command("check").code == 0
+    code, out, err = command("check", "--strict")
+    assert code == 3
+    assert "checks ended with a warning" in err
+    assert "FINTECH_DL_DATA" in out
+
+
+def test_a_backend_that_fails_or_hangs(monkeypatch):
+    monkeypatch.setattr(check, "TRAIN", "raise SystemExit('no driver')")
+    found = check._backend("jax")
+    assert found["status"] == "failed"
+    assert 'no driver; use: pip install "fintech-dl[jax]"' in found["text"]
+    monkeypatch.setattr(check, "TRAIN", "import time; time.sleep(60)")
+    monkeypatch.setattr(check, "SECONDS", 1)
+    assert "not done after 1 s" in check._backend("jax")["text"]
+    monkeypatch.setattr(check, "find_spec", lambda name: None)
+    assert check._backend("jax")["text"] == "not installed: skipped"
+
+
+GOOD = """
+title = "Mine"
+question = "Which?"
+dataset = "synthetic_card_transactions_small"
+metrics = ["average_precision"]
+history = "37d"
+[table]
+use = "transactions.card_history"
+[split]
+kind = "prequential"
+train = "7d"
+test = "7d"
+[[step]]
+name = "model"
+use = "sklearn.linear_model.LogisticRegression"
+[[baseline]]
+use = "sklearn.dummy.DummyClassifier"
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("", "", ""),
+        ('"synthetic_card', '"synthetc_card', "did you mean 'synthetic_card_transactions_small'"),
+        ("card_history", "card_histroy", "did you mean 'transactions.card_history'"),
+        ('history"\n', 'history"\ndelay_day = 3\n', "no parameter 'delay_day'"),
+        ('"37d"', '"3d"', "looks back"),
+        ("average_", "averge_", "'averge_precision'"),
+        ("LogisticR", "LogistcR", "did you mean 'LogisticRegression'"),
+        ("DummyC", "DumyC", "did you mean 'DummyClassifier'"),
+        ("question", "qestion", "'qestion'; did you mean 'question'"),
+    ],
+)
+def test_a_card_is_tried_to_the_last_name_in_it(old, new, says, tmp_path, monkeypatch):
+    assert old in GOOD
+    (tmp_path / "mine.toml").write_text(GOOD.replace(old, new, 1) if old else GOOD)
+    monkeypatch.setenv("FINTECH_DL_CARDS", str(tmp_path))
+    state, text = check.try_card(tmp_path / "mine.toml")
+    assert state == ("failed" if says else "ok"), text
+    assert says in text
+
+
+def test_a_card_whose_library_is_absent_is_a_warning(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "lightgbm", None)
+    path = tmp_path / "mine.toml"
+    path.write_text(GOOD.replace("sklearn.dummy.DummyClassifier", "lightgbm.LGBMClassifier"))
+    state, text = check.try_card(path)
+    assert state == "warning"
+    assert "fintech-dl[baselines]" in text
+
+
+def test_broken_cards_are_found_among_the_others(command, quick, tmp_path, monkeypatch):
+    (tmp_path / "datasets").mkdir()
+    (tmp_path / "datasets" / "mine.toml").write_text("title = ")
+    monkeypatch.setenv("FINTECH_DL_CARDS", str(tmp_path))
+    code, out, _ = command("check", "--json")
+    assert code == 2
+    found = json.loads(out)["checks"]
+    assert "not valid TOML" in status(found, "dataset", "mine")[1]
+    assert status(found, "dataset", "synthetic_card_transactions")[0] == "ok"
+
+
+def test_artefacts(command, quick, fraud_run, tmp_path):
+    good = fraud_run.folder / "artefact"
+    changed = shutil.copytree(good, tmp_path / "changed")
+    (changed / "cards.json").write_text("{}")
+    code, out, _ = command("check", fraud_run.folder, good, "--json")
+    assert code == 0
+    for text in [one["text"] for one in json.loads(out)["checks"][-2:]]:
+        assert text.startswith(f"digest {digest(good)[:12]}, ")
+        assert "records cards, " in text
+    code, out, err = command("check", good, changed, tmp_path, "--json")
+    assert code == 5
+    assert "2 of " in err
+    one, two, three = json.loads(out)["checks"][-3:]
+    assert [x["status"] for x in (one, two, three)] == ["ok", "failed", "failed"]
+    assert "cards.json: changed since it was saved" in two["text"]
+    assert "is no artefact" in three["text"]
+
+
+def test_a_graph_needs_its_proof(fraud_run, tmp_path):
+    files = sealed.read_files(fraud_run.folder / "artefact")
+    records = {"cards.json": files["cards.json"], "metrics.json": files["metrics.json"]}
+    model = {"model.skops": files["model.skops"]}
+    parity = json.loads(files["parity.json"])
+    failed = json.dumps({**parity, "passed": False, "reason": "too far off"}).encode()
+    graph = {"model.onnx": files["model.onnx"], "graph.json": files["graph.json"]}
+    for name, held, state, says in (
+        ("proven", files, "ok", rf"model.onnx within \S+ on {parity['rows']:,} rows"),
+        ("plain", {**model, **records}, "ok", "records cards, metrics$"),
+        ("absent", {**model, **records, **graph}, "failed", "holds no parity.json"),
+        ("failed", {**model, **graph, "parity.json": failed}, "failed", "does not say that"),
+        ("left out", {**model, "parity.json": failed}, "warning", "needs Keras: too far off"),
+    ):
+        sealed.write_files(tmp_path / name, held)
+        found = check._artefact(tmp_path / name)
+        assert found["status"] == state, found
+        assert re.search(says, found["text"]), found
