@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import os
 import platform
-import shutil
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -16,34 +13,22 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import sklearn
-from sklearn.calibration import CalibratedClassifierCV
-from sklearn.frozen import FrozenEstimator
-from sklearn.pipeline import Pipeline
 
-from fintech_dl.artefact import installed_versions, save, to_bytes
+from fintech_dl.artefact import installed_versions, save
 from fintech_dl.cards import DatasetCard, PipelineCard, dataset_card, nearest, pipeline_card
 from fintech_dl.data.frames import read_dataset, write_quarantine
-from fintech_dl.errors import (
-    CardError,
-    DataError,
-    NotInstalledError,
-    OutputError,
-    UsageError,
-    require,
-    told_as,
-)
-from fintech_dl.evaluation.baselines import score_rows, with_preprocessing
-from fintech_dl.evaluation.cuts import validation_cut
+from fintech_dl.errors import CardError, DataError, OutputError, UsageError, require
 from fintech_dl.evaluation.evidence import Scored, evidence
 from fintech_dl.evaluation.explanation import permutation_importance
 from fintech_dl.evaluation.facts import data_facts, protocol_facts, training_facts
-from fintech_dl.evaluation.memory import peak_memory
-from fintech_dl.evaluation.outcomes import Outcome, metric
+from fintech_dl.evaluation.outcomes import metric
 from fintech_dl.evaluation.report import write_report
 from fintech_dl.evaluation.splits import Fold, folds
+from fintech_dl.fitting import candidates, fit_and_score, title_of
 from fintech_dl.folders import replacing
-from fintech_dl.pipelines import build_pipeline, check_history, make, make_table
+from fintech_dl.pipelines import check_history, make_table
+from fintech_dl.publishing import alone, publishing
+from fintech_dl.search import check_search, search_parameters, with_parameters, write_trials
 from fintech_dl.table import Table
 
 Progress = Callable[[str, float], None]
@@ -57,7 +42,7 @@ class Run:
     ----------
     folder : Path
         Holds ``report.html``, ``metrics.json``, ``predictions.parquet``, ``artefact/`` and, if
-        rows were set aside, ``quarantine.csv``.
+        rows were set aside, ``quarantine.csv``; after a search ``search.csv``, a line per trial.
     record : dict
         Every number of the report, JSON-plain.
     model : fitted Pipeline
@@ -76,6 +61,7 @@ def run_pipeline(
     set_params: Mapping[str, Any] | None = None,
     seed: int = 0,
     as_of: Any = None,
+    search: bool = False,
     progress: Progress | None = None,
 ) -> Run:
     """Run a pipeline card: read, split, fit model and baselines, evaluate, report, save.
@@ -95,6 +81,9 @@ def run_pipeline(
         Seed of everything random.
     as_of : str, date or Timestamp, optional
         The moment of the data; later rows are quarantined. Default: the dataset card's, else now.
+    search : bool, default=False
+        First try the parameters of the card's ``[search]`` on rows from before every test, and run
+        with the best. What ``set_params`` sets is not searched.
     progress : callable, optional
         Called with a text and the share of the work that is done.
 
@@ -126,7 +115,8 @@ def run_pipeline(
     folder = _new_folder(card, out, started)
     source = dataset_card(card.dataset)
     check_history(card)
-    candidates = _candidates(card, set_params or {}, seed)
+    models = candidates(card, set_params or {}, seed)
+    wanted = check_search(card, models[0][2], set_params or {}) if search else None
     for name in card.metrics:
         metric(name)
     require("matplotlib", "report")
@@ -150,17 +140,30 @@ def run_pipeline(
             f"{nearest(amount, beside)}"
         )
     parts = folds(table, card.split)
-    scored, fitted = [], None
-    for i, (name, title, estimator, reason) in enumerate(candidates):
-        tell(f"fitting {title}", 0.1 + 0.7 * i / len(candidates))
+    scored, fitted, files, searched, done = [], None, {}, {}, 0.1
+    if wanted is not None:
+        searched = search_parameters(
+            card,
+            wanted,
+            models[0][2],
+            table,
+            parts,
+            seed=seed,
+            tell=lambda text, share: tell(text, 0.1 + 0.4 * share),
+        )
+        done = 0.5
+        if searched["improved"]:
+            best = with_parameters(models[0][2], searched["best"]["params"], seed)
+            models[0] = ("model", title_of(best), best, "")
+    for i, (name, title, estimator, reason) in enumerate(models):
+        tell(f"fitting {title}", done + (0.8 - done) * i / len(models))
         if estimator is None:
             scored.append(Scored(name=name, title=title, is_baseline=True, reason=reason))
             continue
-        result, model = _fit_and_score(name, title, estimator, card, table, parts)
+        result, model, made = fit_and_score(name, title, estimator, card, table, parts)
         scored.append(result)
         if name == "model":
-            fitted = model
-            to_bytes(model)  # what cannot be saved is refused before hours of baselines
+            fitted, files = model, made
     tell("evaluating", 0.8)
     record = {
         "format": 1,
@@ -171,6 +174,7 @@ def run_pipeline(
         "seed": seed,
         "data": data_facts(reading.facts, table),
         "protocol": protocol_facts(card.split, table, parts),
+        **({"search": searched} if searched else {}),
         "words": card.words,
         "features": [str(name) for name in table.X.columns],
         **evidence(scored, card.metrics, card.decision, seed=seed),
@@ -186,135 +190,11 @@ def run_pipeline(
     record["importance"] = permutation_importance(
         fitted, table.X.iloc[latest.test], scored[0].outcomes[0], card.metrics[0], seed=seed
     )
-    home = folder.parent / f".{folder.name}.{os.getpid()}.part"
     tell("writing report and artefact", 0.95)
-    try:
-        home.mkdir(parents=True)
-        _write(home, folder, card, source, table, latest, scored[0], reading, fitted, record)
-        os.replace(home, folder)
-    except OSError as error:
-        if isinstance(error, OutputError):
-            raise
-        raise OutputError(
-            f"{folder}: cannot be written ({error.strerror or error}); "
-            "choose another folder with --out"
-        ) from error
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
+    with alone(folder, "--out"), publishing(folder, "--out") as home:
+        _write(home, folder, card, source, table, latest, scored[0], reading, fitted, files, record)
     tell("done", 1.0)
     return Run(folder=folder, record=record, model=fitted)
-
-
-def _candidates(
-    card: PipelineCard, set_params: Mapping[str, Any], seed: int
-) -> list[tuple[str, str, Any, str]]:
-    """Return name, title, unfitted estimator and reason of absence: the model, then baselines."""
-    model = build_pipeline(card)
-    for key, value in set_params.items():
-        addresses = [address for address in model.get_params() if "__" in address]
-        if key not in addresses:
-            raise UsageError(f"no parameter has the address {key!r}; {nearest(key, addresses)}")
-        model.set_params(**{key: make(value, key)})
-    found = [("model", _title(model), _seeded(model, seed), "")]
-    for i, spec in enumerate(card.baseline):
-        title = str(spec["use"]).rpartition(".")[2]
-        plain = {key: value for key, value in spec.items() if key not in ("name", "title")}
-        name = str(spec.get("name", title))
-        try:
-            estimator = with_preprocessing(make(plain, f"{card.name}: baseline {i + 1}"))
-            found.append((name, spec.get("title", title), _seeded(estimator, seed), ""))
-        except NotInstalledError as error:
-            found.append((name, spec.get("title", title), None, str(error)))
-    for words in ([one[0] for one in found], [one[1] for one in found]):
-        if twice := [word for word in words if words.count(word) > 1]:
-            raise CardError(
-                f"{card.name}: two models are called {twice[0]!r}; give each [[baseline]] a "
-                "`name` and a `title` of its own"
-            )
-    return found
-
-
-def _title(model: Pipeline) -> str:
-    last = model.steps[-1][1]
-    network = getattr(last, "network", None)
-    inner = type(network).__name__ if network is not None else ""
-    return f"{type(last).__name__}({inner})" if inner else type(last).__name__
-
-
-def _seeded(model: Any, seed: int) -> Any:
-    """Return the model with the seed wherever it names none of its own."""
-    values = model.get_params().items()
-    names = [key for key, value in values if key.endswith("random_state") and value is None]
-    return model.set_params(**dict.fromkeys(names, seed))
-
-
-def _fit_and_score(
-    name: str, title: str, estimator: Any, card: PipelineCard, table: Table, parts: Sequence[Fold]
-) -> tuple[Scored, Any]:
-    """Fit on every fold's training rows and score its test rows; keep the latest fold's model."""
-    outcomes, seconds, rate, memory, kept, train = [], 0.0, 0.0, 0.0, None, None
-    for fold in parts:
-        started = time.perf_counter()
-        with told_as(UsageError, f"{title} cannot be fitted"), peak_memory() as peak:
-            model = _fit(sklearn.clone(estimator), card, table, fold.train, own=name == "model")
-        seconds += time.perf_counter() - started
-        memory = max(memory, peak[0])
-        started = time.perf_counter()
-        score = score_rows(model, table.X.iloc[fold.test])
-        rate += len(fold.test) / max(time.perf_counter() - started, 1e-9)
-        outcomes.append(_outcome(card, table, fold.test, score))
-        if kept is None:
-            kept = model
-            train = _outcome(card, table, fold.train, score_rows(model, table.X.iloc[fold.train]))
-    scored = Scored(
-        name=name,
-        title=title,
-        is_baseline=name != "model",
-        outcomes=outcomes,
-        train=train,
-        fit_seconds=seconds / len(parts),
-        rows_per_second=rate / len(parts),
-        peak_memory_mb=memory,
-        probabilities=hasattr(kept, "predict_proba"),
-    )
-    return scored, kept
-
-
-def _fit(model: Any, card: PipelineCard, table: Table, train: Any, own: bool) -> Any:
-    """Fit one model on training rows; early stopping and calibration see the latest of them."""
-    assert table.y is not None
-    calibration = card.calibration if own else None
-    if calibration is not None:
-        train, late = validation_cut(table, train, calibration.fraction, purge=False)
-    head, last = model[:-1], model.steps[-1][1]
-    taken = inspect.signature(last.fit).parameters
-    share = card.split.validation_fraction if own and "X_val" in taken else 0
-    held = train[:0]
-    if share:
-        train, held = validation_cut(table, train, share, purge=False)
-    fit, validation = table.rows(train), table.rows(held)
-    X, X_val = fit.X, validation.X
-    if len(head):  # step by step, because validation rows have to pass the same steps
-        X = head.fit_transform(X, fit.y)
-        X_val = head.transform(X_val) if share else X_val
-    extra: dict[str, Any] = {"sample_weight": fit.weight}
-    if share:
-        extra |= {"X_val": X_val, "y_val": validation.y, "sample_weight_val": validation.weight}
-    last.fit(X, fit.y, **{k: v for k, v in extra.items() if k in taken and v is not None})
-    if calibration is not None:
-        rows = table.rows(late)
-        calibrated = CalibratedClassifierCV(FrozenEstimator(model), method=calibration.method)
-        return calibrated.fit(rows.X, rows.y, sample_weight=rows.weight)
-    return model
-
-
-def _outcome(card: PipelineCard, table: Table, at: Any, score: Any) -> Outcome:
-    rows = table.rows(at)
-    column = card.decision.amount if card.decision else ""
-    amount = rows.aside[column] if column and rows.aside is not None else None
-    return Outcome(
-        y=rows.y, score=score, weight=rows.weight, when=rows.when, who=rows.who, amount=amount
-    )
 
 
 def _new_folder(card: PipelineCard, out: str | Path | None, started: datetime) -> Path:
@@ -352,11 +232,12 @@ def _write(
     scored: Scored,
     reading: Any,
     model: Any,
+    files: dict[str, bytes],
     record: dict[str, Any],
 ) -> None:
     """Write everything of a run into ``home``."""
     cards = {"pipeline": card_record(card), "dataset": card_record(source)}
-    save(model, home / "artefact", records={"cards": cards, "metrics": record})
+    save(model, home / "artefact", records={"cards": cards, "metrics": record}, files=files)
     history = " --history PAST" if card.history else ""
     record["commands"] = {
         "score": f"fintech-dl score {folder / 'artefact'} FILE -o FOLDER{history}"
@@ -371,6 +252,8 @@ def _write(
         predictions = predictions.join(rows.aside.rename(columns=twice))
     predictions.to_parquet(home / "predictions.parquet", index=False)
     write_quarantine(reading.quarantined, home / "quarantine.csv")
+    if "search" in record:
+        write_trials(record["search"], home / "search.csv")
     with replacing(home / "metrics.json") as part:
         part.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n")
     write_report(record, home)

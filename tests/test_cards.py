@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fintech_dl.cards import dataset_card, duration, names, nearest, pipeline_card
+from fintech_dl.cards import Range, dataset_card, duration, names, nearest, pipeline_card
 from fintech_dl.errors import CardError
 from fintech_dl.folders import shipped
 
@@ -57,6 +57,10 @@ def mine(tmp_path, monkeypatch):
     return tmp_path
 
 
+def spaced(values: str, method: str = "random") -> str:
+    return f"[search]\nmethod = '{method}'\nspace = {{ a__b = {values} }}\n[test]"
+
+
 def changed(path: Path, old: str, new: str) -> Path:
     text = path.read_text()
     assert old in text
@@ -95,6 +99,16 @@ def test_a_card_is_read_whole(mine):
     assert data.columns["fraud"].allowed == [0, 1]
     assert [type(v) for v in data.columns["fraud"].allowed] == [int, int]
     assert data.contract.max_quarantined == 0.05
+
+
+def test_the_space_of_a_search_keeps_whole_numbers_whole(mine):
+    space = "{ a = [1, 'x', { use = 'y' }], b = { low = 1, high = 8 }, c = { low = 1.0, high = 8 }}"
+    path = changed(mine / "mine.toml", "[test]", f"[search]\nspace = {space}\n[test]")
+    search = pipeline_card(path).search
+    assert search.space["a"] == [1, "x", {"use": "y"}]
+    assert (search.space["b"], search.space["c"]) == (Range(low=1, high=8), Range(low=1.0, high=8))
+    assert [type(search.space[key].low) for key in "bc"] == [int, float]
+    assert (search.method, search.folds, search.n_jobs, search.time_limit) == ("random", 3, 1, None)
 
 
 def test_own_cards_are_found_first_and_by_their_kind(mine):
@@ -182,6 +196,40 @@ def test_a_wrong_dataset_card_says_what_is_wrong(mine, old, new, told):
         ("[test]", "[decision]\nrule = 'cots'\n[test]", r"decision: rule: .*mean 'cost'\?"),
         ("[test]", "[calibration]\nmetod = 'sigmoid'\n[test]", r"did you mean 'method'\?"),
         ("[test]", "[search]\nspaces = {}\n[test]", r"search: .*did you mean 'space'\?"),
+        ("[test]", "[search]\n[test]", "search.space: names nothing to try; write addresses"),
+        ("[test]", "[search]\nmethod = 'gird'\n[test]", r"search: method: .*mean 'grid'\?"),
+        ("[test]", "[search]\nn_iter = 0\n[test]", r"search\.n_iter: got 0, expected more than 0"),
+        ("[test]", "[search]\nfolds = -1\n[test]", r"search\.folds: got -1, expected more than 0"),
+        ("[test]", "[search]\ntime_limit = nan\n[test]", r"search\.time_limit: got nan"),
+        (
+            "[test]",
+            "[search]\nn_jobs = 0\n[test]",
+            r"search\.n_jobs: got 0, .* -1 for one per core",
+        ),
+        (
+            "[test]",
+            "[search]\nspace = { a__b = 5 }\n[test]",
+            r"a__b: .*table, got 5",
+        ),
+        (
+            "[test]",
+            "[search]\nspace = { a__b = [] }\n[test]",
+            r"a__b: an empty list",
+        ),
+        ("[test]", spaced("{ low = 1, hi = 2 }"), r"unknown key 'hi'; .*mean 'high'\?"),
+        ("[test]", spaced("{ low = 1 }"), r"space\.a__b: the key 'high' is missing"),
+        ("[test]", spaced("{ low = '1', high = 2 }"), "low: got '1', expected int or float"),
+        ("[test]", spaced("{ low = 2, high = 1 }"), "low = 2, high = 1: low must lie below high"),
+        ("[test]", spaced("{ low = 0, high = inf }"), "low = 0, high = inf: low must lie below"),
+        ("[test]", spaced("{ low = 0, high = 1, log = true }"), "log needs low above 0, got 0"),
+        ("[test]", spaced("{ low = 1, high = 9, step = 0 }"), "step = 0: allowed: above 0, up to "),
+        ("[test]", spaced("{ low = 1, high = 9, step = 9 }"), "step = 9: .* high - low = 8"),
+        ("[test]", spaced("{ low = 1, high = 9, step = 2, log = true }"), "log and step exclude"),
+        (
+            "[test]",
+            spaced("{ low = 0.1, high = 0.9 }", "grid"),
+            "needs a list of values, or",
+        ),
     ],
 )
 def test_a_wrong_pipeline_card_says_what_is_wrong(mine, old, new, told):

@@ -14,7 +14,7 @@ from fintech_dl.evaluation.svg import COLOURS, N_STYLES, dash, surface
 from fintech_dl.evaluation.wording import clean, number
 
 Array = npt.NDArray[np.float64]
-Kind = Literal["share", "rare", "number", "log", "day"]
+Kind = Literal["share", "rare", "number", "count", "log", "day"]
 
 _POINTS = 400  # most points drawn of one curve
 _MONTHS = "JanFebMarAprMayJunJulAugSepOctNovDec"
@@ -59,7 +59,8 @@ def curves(lines: Sequence[Line], alt: str, x: Axis, y: Axis, guides: Sequence[G
     alt : str
         What the chart shows, in words, for those who cannot see it.
     x, y : Axis
-        Axes. ``rare`` is a share stretched near 0; ``day`` takes ISO dates.
+        Axes. ``rare`` is a share stretched near 0; ``count`` has ticks at whole numbers; ``day``
+        takes ISO dates.
     guides : sequence of Guide
         Lines to compare with.
 
@@ -311,7 +312,8 @@ def _scale(ax: Any, axis: Any, spec: Axis, values: Sequence[Any]) -> None:
         step = 7 * -(-span // 28) if span > 14 else -(-span // 4) or 1
         axis.set_major_locator(FixedLocator(list(np.arange(days[0], days[-1] + 1, step))))
     else:
-        axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
+        whole = spec.kind == "count"
+        axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10], integer=whole))
     axis.set_major_formatter(FuncFormatter(write))
     if low is not None or high is not None:
         getattr(ax, f"set_{axis.axis_name}lim")(low, high)

@@ -7,6 +7,7 @@ list of (sample as SVG, name).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
 from fintech_dl.evaluation import charts
@@ -221,13 +222,44 @@ def training_figure(record: Record) -> Figure | None:
         charts.curves(
             lines,
             f"Loss over {len(shown[0][0])} epochs on {' and '.join(name for _, name, _ in shown)}",
-            Axis("epoch (one pass over the training data)"),
+            Axis("epoch (one pass over the training data)", "count"),
             Axis("loss"),
             [Guide("at", best, "kept")] if is_number(best) else [],
         ),
         "The loss is what training makes small. Curves should fall and level off; where that of "
         "held-out data turns up while the other still falls, the model learns by heart.",
         [(swatch(style), name) for _, name, style in shown],
+    )
+
+
+def search_figure(record: Record) -> Figure | None:
+    """Return the score of each trial of a search, and the best so far."""
+    given = record.get("search") or {}
+    log = [t for t in given.get("log") or [] if is_number(t.get("mean")) and t.get("share") == 1]
+    log = [t for t in log if is_number(t.get("trial"))]
+    if len(log) < 2:
+        return None
+    known = metric(str(given.get("metric") or "the metric"))
+    x, y = [t["trial"] for t in log], [t["mean"] for t in log]
+    best = list(accumulate(y, max if known.higher_is_better else min))
+    places = decimals(y)
+    names = ("best so far", "each trial")
+    svg = charts.curves(
+        [Line(x, best), Line(x, y, style=1, points=len(y) <= _FEW)],
+        f"{upper_first(known.title)} of {len(log)} trials; the first {number(y[0], places)}, the "
+        f"best {number(best[-1], places)}",
+        Axis("trial", "count"),
+        Axis(known.short),
+        [Guide("level", y[0], "as it was")] if x[0] == 0 else [],
+    )
+    legend = [(swatch(style), name) for style, name in enumerate(names)]
+    return _figure(
+        f"{upper_first(known.title)} by trial",
+        svg,
+        f"Mean over the folds of the search; trial 0 is the model as it was. "
+        f"{'Higher' if known.higher_is_better else 'Lower'} is better. Trials that lie close "
+        "together may differ by luck alone.",
+        [*legend, *([(DOTTED, "as it was")] if x[0] == 0 else [])],
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from fintech_dl.errors import OutputError, require
+from fintech_dl.errors import not_written, require
 from fintech_dl.evaluation import figures, standings, tables
 from fintech_dl.evaluation.reading import Record, metric_names, models_of, words
 from fintech_dl.evaluation.wording import clean, count, general, metric, moment, percent
@@ -67,6 +67,7 @@ def render(record: Record) -> str:
         results=standings.results(record),
         data=tables.data(record),
         protocol=tables.protocol(record),
+        search=tables.search(record),
         curves=figures.curve_figures(record),
         days=figures.day_figures(record),
         decision=tables.decision(record),
@@ -114,10 +115,8 @@ def write_report(record: Record, folder: str | os.PathLike[str]) -> Path:
         with replacing(path) as part:
             part.write_bytes(page)
     except OSError as error:
-        raise OutputError(
-            f"the report cannot be written to {str(path)!r} ({error.strerror}); "
-            "choose a folder that can be written"
-        ) from error
+        advice = "choose a folder that can be written"
+        raise not_written(f"the report {str(path)!r}", error, advice) from error
     return path
 
 

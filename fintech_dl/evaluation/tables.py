@@ -8,7 +8,7 @@ result means that the record has nothing for it. A cell is a text, or a dict wit
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from fintech_dl.evaluation import figures
@@ -63,8 +63,20 @@ def data(record: Record) -> Record:
 
 def protocol(record: Record) -> Record:
     """Return how the run was tested: the picture in time and a line for each fold."""
-    given, w = record.get("protocol") or {}, words(record)
+    given = record.get("protocol") or {}
     folds = given.get("folds") or []
+    return given and {
+        "given": given,
+        "text": sentence(given.get("text")),
+        "figures": listed(figures.timeline_figure(record)),
+        "removed": any(is_number(f.get("removed_known")) for f in folds),
+        "purged": any(is_number(f.get("purged")) for f in folds),
+        "table": folds_table(folds, "Folds", words(record)) if folds else None,
+    }
+
+
+def folds_table(folds: Sequence[Record], caption: str, w: Mapping[str, str]) -> Table:
+    """Return a line for each fold: when and how much was learned from and tested on."""
 
     def span(fold: Record, part: str) -> Any:
         ends = [fold.get(f"{part}_from"), fold.get(f"{part}_to")]
@@ -87,14 +99,81 @@ def protocol(record: Record) -> Record:
         [{"text": clean(f.get("name"), 40), "keep": True}, *(p[2](f) for p in shown)] for f in folds
     ]
     right = [i for i, part in enumerate(shown, 1) if part[1]]
+    return table(caption, ["fold", *(p[0] for p in shown)], rows, right)
+
+
+def search(record: Record) -> Record:
+    """Return the search: where it looked, the ten best trials, and the model as it was before."""
+    given, w = record.get("search") or {}, words(record)
+    log = [trial for trial in given.get("log") or [] if isinstance(trial, dict)]
+    known = metric(str(given.get("metric") or "the metric"))
+    sign = -1 if known.higher_is_better else 1
+    good = [trial for trial in log if is_number(trial.get("mean"))]
+    good.sort(key=lambda trial: (-_share(trial), sign * trial["mean"]))
+    shown = [t for i, t in enumerate(good) if i < 10 or not t.get("trial")]
+    whole = all(_share(trial) == 1 for trial in shown)
+    places = decimals(trial["mean"] for trial in shown)
+    addresses = list(dict.fromkeys(key for t in shown for key in t.get("params") or {}))
+    at = (given.get("best") or {}).get("trial")
+    best = next((t for t in shown if at is not None and t.get("trial") == at), None)
+    rows = [
+        [
+            {"text": _trial_name(trial), "own": trial is best, "keep": True},
+            *(general((trial.get("params") or {}).get(address)) for address in addresses),
+            {
+                "text": number(trial["mean"], places),
+                "sub": ", ".join(number(v, places) for v in (trial.get("folds") or [])[:10]),
+            },
+            *([] if whole else [percent(trial.get("share"))]),
+            seconds(trial.get("seconds")),
+        ]
+        for trial in shown
+    ]
+    n = len(addresses)
+    head = ["trial", *(clean(key, 60) for key in addresses), known.short]
+    head += [*([] if whole else [f"of the {w['rows']}"]), "time"]
+    failed = [trial for trial in log if trial.get("reason")]
+    folds = given.get("folds") or []
     return given and {
         "given": given,
-        "text": sentence(given.get("text")),
-        "figures": listed(figures.timeline_figure(record)),
-        "removed": any(is_number(f.get("removed_known")) for f in folds),
-        "purged": any(is_number(f.get("purged")) for f in folds),
-        "table": table("Folds", ["fold", *(p[0] for p in shown)], rows, right) if folds else None,
+        "metric": known.title,
+        "time": seconds(given["seconds"]) if given.get("seconds") else "",
+        "gain": _gain(given, known.short),
+        "figures": listed(figures.search_figure(record)),
+        "table": table("The best trials", head, rows, range(n + 1, len(head))) if rows else None,
+        "failed": [
+            (_trial_name(t), f"{general(t.get('params') or {})}: {clean(t['reason'])}")
+            for t in failed[:10]
+        ],
+        "n_failed": len(failed),
+        "folds": folds_table(folds, "Tests of trials, all before the tests of this report", w)
+        if folds
+        else None,
     }
+
+
+def _trial_name(trial: Record) -> str:
+    return f"trial {general(trial['trial'])}" if trial.get("trial") else "as it was"
+
+
+def _share(trial: Record) -> float:
+    share = trial.get("share")
+    return share if is_number(share) else 1.0
+
+
+def _gain(given: Record, short: str) -> str:
+    """Return in words what the search brought."""
+    best, default = given.get("best") or {}, given.get("default") or {}
+    if not given.get("improved"):
+        return "Nothing that was tried is better: the parameters stay as they were."
+    ends = [best.get("mean"), default.get("mean")]
+    places = decimals(ends)
+    before = number(ends[1], places) if is_number(ends[1]) else "none, for it could not be fitted"
+    return (
+        f"The model of this report has the parameters of {_trial_name(best)}: {short} "
+        f"{number(ends[0], places)}; as it was: {before}. The best of many trials looks better "
+        "here than it is; the test above says what it is worth."
+    )
 
 
 def decision(record: Record) -> Record:

@@ -93,6 +93,7 @@ def example_record() -> dict:
             "7 days. Cards already known as compromised are removed from the test.",
             "folds": folds,
         },
+        "search": _search(folds),
         "features": names,
         "models": models,
         "comparison": [
@@ -183,6 +184,21 @@ def _model(name: str, y, score, fold, day, rng) -> dict:
             ],
         },
     }  # fmt: skip
+
+
+def _search(folds) -> dict:
+    def trial(i: int, rate: float, units: list, mean: float) -> dict:
+        return {"trial": i, "params": {"model__learning_rate": rate,
+                                       "model__network__units": units},
+                "share": 1.0, "mean": mean, "folds": [mean - 0.02, mean, mean + 0.02],
+                "seconds": 31.0 + i, "reason": ""}  # fmt: skip
+
+    log = [trial(i, 0.001 * (i + 1), [32 * (i % 3 + 1), 32], 0.6 + 0.013 * (i * 5 % 12))
+           for i in range(13)]  # fmt: skip
+    log[4] |= {"mean": None, "folds": [], "reason": "ValueError: units must be positive"}
+    return {"method": "random", "metric": "average_precision", "folds": folds[:2], "rows": 91000,
+            "planned": 20, "tried": 12, "stopped": True, "seconds": 431.0, "log": log,
+            "default": log[0], "best": log[7], "improved": True}  # fmt: skip
 
 
 def _share(values: np.ndarray) -> float | None:

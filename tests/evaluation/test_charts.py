@@ -119,6 +119,16 @@ def test_ticks_have_the_decimals_that_tell_them_apart(top, written):
     assert set(written) <= set(texts(svg))
 
 
+def test_counts_have_whole_ticks():
+    plain, whole = (
+        texts(curves([Line([0, 12], [1, 1])], "alt", Axis("x", kind), Axis("y")))
+        for kind in ("number", "count")
+    )
+    assert "2.5" in plain
+    assert {"0", "5", "10"} <= set(whole)
+    assert "2.5" not in whole
+
+
 def test_guides_stand_where_they_should():
     lines = [Line([0.0, 1.0], [0.0, 1.0])]
     axes = Axis("x", low=0, high=1), Axis("y", low=0, high=1)

@@ -22,6 +22,7 @@ SECTIONS = {
     "models": ["results", "curves", "days", "calibration", "speed"],
     "data": ["data"],
     "protocol": ["protocol"],
+    "search": ["search"],
     "decision": ["decision"],
     "importance": ["importance"],
     "commands": ["use"],
@@ -152,13 +153,13 @@ def test_every_link_and_every_reference_of_a_chart_has_its_target(html):
 
 def test_every_chart_has_words_and_a_line_on_how_to_read_it(html):
     page = Page(html)
-    assert len(page.figures) == 13
+    assert len(page.figures) == 14
     for chart in page.figures:
         assert chart["role"] == "img"
         assert len(chart["aria-label"]) > 10
         assert chart["viewbox"]
-    assert len({c["aria-label"] for c in page.figures}) == 13
-    assert len(re.findall(r"<figcaption>[A-Z][^<]{30,}</figcaption>", html)) == 13
+    assert len({c["aria-label"] for c in page.figures}) == 14
+    assert len(re.findall(r"<figcaption>[A-Z][^<]{30,}</figcaption>", html)) == 14
 
 
 def test_colours_of_charts_follow_the_page(html):
@@ -265,7 +266,7 @@ def test_a_missing_part_leaves_its_section_out(part, empty, undrawn):
     assert {i for p, ids in SECTIONS.items() if p != part for i in ids} <= page.ids
 
 
-@pytest.mark.parametrize("part", ["data", "decision", "training", "models", "folds"])
+@pytest.mark.parametrize("part", ["data", "decision", "training", "models", "folds", "search"])
 def test_every_field_of_a_part_may_be_missing(part, undrawn):
     whole = EXAMPLE["protocol"]["folds"] if part == "folds" else EXAMPLE[part]
     for key in whole[0] if isinstance(whole, list) else whole:
@@ -293,6 +294,41 @@ def test_the_decision_shows_its_rivals_and_no_column_that_never_changes(undrawn)
         ".500",
         short(own["threshold"], 4),
     ]
+
+
+def test_a_search_shows_its_ten_best_trials_beside_the_model_as_it_was(undrawn):
+    page = Page(render(EXAMPLE))
+    table = next(t for t in page.tables if t[0][0] == "trial")
+    head = ["trial", "model__learning_rate", "model__network__units", "AP", "time"]
+    assert table[0] == head
+    log = EXAMPLE["search"]["log"]
+    good = sorted((t for t in log if t["mean"]), key=lambda t: -t["mean"])
+    assert log[0] not in good[:10]
+    names = [f"trial {t['trial']}" for t in good[:10]]
+    assert [row[0] for row in table[1:]] == [*names, "as it was"]
+    assert table[1][1:3] == ["0.008", "64, 32"]
+    assert table[1][3] == ".743.723, .743, .763"
+    text = " ".join(page.texts)
+    assert "the parameters of trial 7: AP .743; as it was: .600." in text
+    assert "model__network__units 64, 32: ValueError: units must be positive" in text
+    assert "20, but time was up" in text
+    kept = copy.deepcopy(EXAMPLE)
+    kept["search"] |= {"improved": False, "best": log[0], "stopped": False}
+    text = " ".join(Page(render(kept)).texts)
+    assert "the parameters stay as they were" in text
+    assert "time was up" not in text
+
+
+def test_trials_of_fewer_rows_say_so_and_come_last(undrawn):
+    record = copy.deepcopy(EXAMPLE)
+    record["search"]["log"][7]["share"] = 1 / 3
+    table = next(t for t in Page(render(record)).tables if t[0][0] == "trial")
+    assert "trial 7" not in [row[0] for row in table]  # eleven others were on all rows
+    record["search"]["log"] = record["search"]["log"][:8]
+    table = next(t for t in Page(render(record)).tables if t[0][0] == "trial")
+    assert table[0][4] == "of the transactions"
+    assert table[-1][0] == "trial 7"
+    assert table[-1][4] == "33%"
 
 
 def test_saving_and_losing_are_said_as_such(undrawn):

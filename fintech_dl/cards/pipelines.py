@@ -1,0 +1,166 @@
+"""Pipeline cards: the question, and everything that is done to answer it."""
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from fintech_dl.cards.splits import Split, check_length, check_split
+from fintech_dl.errors import CardError
+from fintech_dl.records import build
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """How a score becomes a decision; money in the unit of the amounts.
+
+    ``cost``: alert where the expected loss exceeds the cost of a ``false_alarm``; a miss costs the
+    row's ``amount`` column (of ``aside``), or ``miss``. ``capacity``: the ``per_day`` highest
+    scores of a day. ``threshold``: scores at or above ``threshold``.
+    """
+
+    rule: Literal["cost", "capacity", "threshold"]
+    false_alarm: float = 1.0
+    miss: float | None = None
+    amount: str = ""
+    per_day: int = 100
+    threshold: float = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """How scores become probabilities, fitted on the latest training rows."""
+
+    method: Literal["temperature", "sigmoid", "isotonic"]
+    fraction: float = 0.2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Range:
+    """Numbers from ``low`` to ``high``, both included; whole ones if both (and ``step``) are whole.
+
+    ``log``: equal chances for 1 to 10 and for 10 to 100. ``step``: only ``low``, ``low + step``,
+    and so on.
+    """
+
+    low: int | float
+    high: int | float
+    log: bool = False
+    step: int | float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """Which parameters to try before a run, on rows from before every test.
+
+    ``space``: scikit-learn address to a list of values (numbers, texts, ``{ use = ... }``) or a
+    range like ``{ low = 1e-4, high = 1e-2, log = true }``. ``grid`` tries every combination,
+    ``random`` tries ``n_iter`` of them, ``halving`` begins with ``n_iter`` on few rows and keeps
+    the best third on three times as many, ``optuna`` chooses ``n_iter`` by what it has seen.
+    ``metric``: default the first of the card. ``n_jobs``: processes, -1 for one per core.
+    ``time_limit``: seconds after which no further trial begins.
+    """
+
+    method: Literal["random", "grid", "halving", "optuna"] = "random"
+    n_iter: int = 20
+    space: dict[str, list[Any] | Range] = field(default_factory=dict)
+    folds: int = 3
+    metric: str = ""
+    n_jobs: int = 1
+    time_limit: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Test:
+    """How the test suite runs the card: small data, few epochs."""
+
+    dataset: str
+    epochs: int | None = None
+    split: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PipelineCard:
+    """A pipeline: the question, and everything that is done to answer it.
+
+    ``words`` says what the report calls a ``row``, ``rows``, a ``positive`` and ``positives``.
+    """
+
+    title: str
+    question: str
+    dataset: str
+    table: dict[str, Any]
+    split: Split
+    step: list[dict[str, Any]]
+    metrics: list[str] = field(default_factory=list)
+    baseline: list[dict[str, Any]] = field(default_factory=list)
+    calibration: Calibration | None = None
+    decision: Decision | None = None
+    search: Search | None = None
+    history: str = ""
+    limits: list[str] = field(default_factory=list)
+    words: dict[str, str] = field(default_factory=dict)
+    test: Test | None = None
+    name: str = ""
+    folder: Path = Path()
+
+
+def check_pipeline(card: PipelineCard, where: str) -> None:
+    """Refuse a pipeline card whose keys contradict each other."""
+    check_split(card.split, where)
+    if card.test:
+        split = {"kind": card.split.kind, **card.test.split}
+        check_split(build(Split, split, f"{where}: test.split"), f"{where}: test")
+    if card.history:
+        check_length(card.history, f"{where}: history")
+    if card.search:
+        _check_search(card.search, f"{where}: search")
+    for part, tables in (("table", [card.table]), ("step", card.step), ("baseline", card.baseline)):
+        for table in tables:
+            if not isinstance(table.get("use"), str):
+                raise CardError(f"{where}: {part}: the key 'use' is missing: what to use here")
+    steps = [step.get("name") for step in card.step]
+    if not steps or steps[-1] != "model" or len(set(steps)) < len(steps):
+        raise CardError(f'{where}: each [[step]] needs its own name, the last one "model": {steps}')
+
+
+def _check_search(search: Search, where: str) -> None:
+    for key in ("n_iter", "folds", "time_limit"):
+        value = getattr(search, key)
+        if value is not None and not 0 < value < math.inf:
+            raise CardError(f"{where}.{key}: got {value:g}, expected more than 0")
+    if search.n_jobs < 1 and search.n_jobs != -1:
+        raise CardError(
+            f"{where}.n_jobs: got {search.n_jobs}, expected a number of processes, or -1 for one "
+            "per core"
+        )
+    if not search.space:
+        raise CardError(
+            f"{where}.space: names nothing to try; write addresses and values, for example "
+            "space = { model__learning_rate = [0.001, 0.01] }"
+        )
+    for address, values in search.space.items():
+        _check_values(values, search.method, f"{where}.space.{address}")
+
+
+def _check_values(values: list[Any] | Range, method: str, where: str) -> None:
+    if isinstance(values, list):
+        if not values:
+            raise CardError(f"{where}: an empty list; name at least one value")
+        return
+    if not -math.inf < values.low < values.high < math.inf:
+        raise CardError(
+            f"{where}: low = {values.low:g}, high = {values.high:g}: low must lie below high"
+        )
+    if values.log and values.step is not None:
+        raise CardError(f"{where}: log and step exclude each other; write a list of values")
+    if values.log and values.low <= 0:
+        raise CardError(f"{where}: log needs low above 0, got {values.low:g}")
+    if values.step is not None and not 0 < values.step <= values.high - values.low:
+        raise CardError(
+            f"{where}: step = {values.step:g}: allowed: above 0, up to high - low = "
+            f"{values.high - values.low:g}"
+        )
+    whole = isinstance(values.low, int) and isinstance(values.high, int) and not values.log
+    if method == "grid" and values.step is None and not whole:
+        raise CardError(f'{where}: method = "grid" needs a list of values, or a range with a step')
