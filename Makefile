@@ -10,7 +10,7 @@ PINS := pyproject.toml constraints.txt
 
 help:
 	@echo "make demo      install, then find card fraud in synthetic transactions and report on it"
-	@echo "make test      install with the developers' tools, then run every test, the contract on JAX too (ARGS=... goes to pytest)"
+	@echo "make test      install with the developers' tools, then run every test, the contract and the laws on JAX too (ARGS=... goes to pytest)"
 	@echo "make contract  scikit-learn's checks on every network, on TensorFlow and on JAX (long)"
 	@echo "make docs      the reference as docs/_build/index.html; every example in a docstring is run"
 	@echo "make check     lint, types, floors (who may import whom) and docs"
@@ -22,7 +22,8 @@ test: $(BIN)/installed-dev
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 ifeq ($(ARGS),)
 	@KERAS_BACKEND=jax FINTECH_DL_CONTRACT=all \
-	  $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal tests/test_contract.py
+	  $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal \
+	  tests/test_contract.py tests/estimators/test_laws.py tests/estimators/test_members.py
 endif
 
 contract: $(BIN)/installed-dev

@@ -121,7 +121,14 @@ def _check_numbers(values: np.ndarray, columns: Columns, dtype: Any = None) -> N
     """Refuse what float32 cannot hold, naming the column."""
     kind = np.dtype(values.dtype).kind if dtype is None else ("i" if _is_integer(dtype) else "f")
     limit = LARGEST_INTEGER if kind in "iu" else float(np.finfo(np.float32).max)
-    with np.errstate(invalid="ignore"):
+    if not values.size:
+        return
+    with np.errstate(invalid="ignore"):  # the extremes first: millions of rows are usually fine
+        if (
+            np.fmax.reduce(values, axis=None) <= limit
+            and np.fmin.reduce(values, axis=None) >= -limit
+        ):
+            return
         wrong = np.abs(values) > limit
     if wrong.any():
         row, i = (int(p) for p in np.argwhere(wrong)[0])
@@ -140,9 +147,10 @@ def _check_numbers(values: np.ndarray, columns: Columns, dtype: Any = None) -> N
 
 def _floats(cells: Any) -> np.ndarray:
     """Return the numbers of an array or a Series as float64, NaN where missing."""
-    if isinstance(cells, np.ndarray):
-        return cells.astype(np.float64)
-    return np.asarray(cells.to_numpy(dtype=np.float64, na_value=np.nan))
+    with np.errstate(over="ignore"):  # what is too large becomes infinity, which is refused
+        if isinstance(cells, np.ndarray):
+            return cells.astype(np.float64)
+        return np.asarray(cells.to_numpy(dtype=np.float64, na_value=np.nan))
 
 
 def _is_number(dtype: Any) -> bool:

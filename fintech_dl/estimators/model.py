@@ -14,7 +14,10 @@ from sklearn.utils.validation import check_is_fitted
 from fintech_dl.estimators.columns import Columns
 from fintech_dl.estimators.live import Live, lease, structure
 from fintech_dl.estimators.rows import in_blocks
+from fintech_dl.estimators.settings import CHECKED
+from fintech_dl.estimators.trial import called, same_shape, tried
 from fintech_dl.networks.base import Network, keras
+from fintech_dl.networks.parameters import check_parameters, shown
 
 
 class ModelHolder(BaseEstimator):
@@ -40,7 +43,9 @@ class ModelHolder(BaseEstimator):
         """Return the output tensor of the model: by default the inputs rebuilt."""
         k = keras()
         code = k.Input(features.shape[1:])
-        return k.Model(code, network.decode(code, inputs), name="decoder")(features)
+        rebuilt = called(network, "decode", code, inputs)
+        same_shape(rebuilt, tuple(inputs.shape[1:]), network, "decode")
+        return k.Model(code, rebuilt, name="decoder")(features)
 
     def _shape(self) -> int:
         """Return the number of outputs, if the kind of estimator has targets."""
@@ -50,9 +55,11 @@ class ModelHolder(BaseEstimator):
         network = self.network if self.network is not None else self._default_network()
         if not isinstance(network, Network):
             raise ValueError(
-                f"network={network!r}; allowed: an instance of a fintech_dl network, "
+                f"network={shown(network)}; allowed: an instance of a fintech_dl network, "
                 "for example MLP(units=64)"
             )
+        network.check()
+        check_parameters(self, but=CHECKED)
         return network
 
     def _build(self, network: Network, seed: int = 0) -> Any:
@@ -63,16 +70,18 @@ class ModelHolder(BaseEstimator):
             encoding = network.encoding(self.columns_, self.embed)
             encoding.name = "encoding"
             inputs = encoding(x)
-            features = network(inputs)
-            if getattr(features, "shape", (0,))[:1] != (None,) or len(features.shape) < 2:
-                raise ValueError(
-                    f"{type(network).__name__} returned {features!r}; expected a tensor of shape "
-                    "(rows, features) made from its input"
-                )
+            features = called(network, "__call__", inputs)
+            same_shape(features, None, network, "__call__")
             outputs = self._outputs(network, features, inputs)
             parts = {"inputs": inputs, "features": features, "outputs": outputs}
             flat = {n: k.layers.Flatten()(t) if len(t.shape) > 2 else t for n, t in parts.items()}
-            return k.Model(x, flat)
+            try:
+                return k.Model(x, flat)
+            except ValueError as error:
+                raise ValueError(
+                    f"{type(network).__name__}.__call__ returned features that are not made from "
+                    "its input"
+                ) from error
 
     def _leased(self, network: Network, seed: int = 0) -> Live:
         """Lease a live model of this estimator's structure, freshly initialised from the seed."""
@@ -85,7 +94,9 @@ class ModelHolder(BaseEstimator):
         except TypeError:
             key = None
         self.__dict__["_lease"] = lease(key, lambda: self._build(network, seed))
-        return self._live()
+        live = self._live()
+        tried(self, network, live.model)
+        return live
 
     def _live(self) -> Live:
         """Return the live model, rebuilt from the fitted arrays when it is not there."""
@@ -113,7 +124,7 @@ class ModelHolder(BaseEstimator):
 
     def _infer(self, view: Any, *arrays: np.ndarray) -> np.ndarray:
         """Run rows through a compiled function, block by block."""
-        return in_blocks(view.predict_on_batch, arrays, self._network().block_rows)
+        return in_blocks(view.infer, arrays, self._network().block_rows)
 
     def _infer_members(self, view: Any, *arrays: np.ndarray) -> np.ndarray:
         """Run rows through a compiled function with the weights of each member in turn."""

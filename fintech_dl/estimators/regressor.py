@@ -107,11 +107,17 @@ class NeuralRegressor(RegressorMixin, SupervisedEstimator):
     def _learn_target(self, y: Any, weights: list[np.ndarray], classes: Any) -> None:
         self.n_targets_ = y.shape[1] if y.ndim == 2 else 0  # 0: one target, given as one dimension
         columns = y if y.ndim == 2 else y[:, None]
-        means = [np.average(columns, axis=0, weights=w) for w in weights]
-        spreads = [
-            np.average((columns - mean) ** 2, axis=0, weights=w)
-            for mean, w in zip(means, weights, strict=True)
-        ]
+        with np.errstate(over="ignore", invalid="ignore"):
+            means = [np.average(columns, axis=0, weights=w) for w in weights]
+            spreads = [
+                np.average((columns - mean) ** 2, axis=0, weights=w)
+                for mean, w in zip(means, weights, strict=True)
+            ]
+        if not np.isfinite([means, spreads]).all():
+            raise ValueError(
+                f"y holds a value too large to be standardised: {np.abs(y).max():g}; write the "
+                "target in a larger unit"
+            )
         scales = [np.where(spread > 0, np.sqrt(spread), 1.0) for spread in spreads]
         one = len(weights) == 1
         self.target_mean_ = means[0] if one else np.stack(means)

@@ -72,14 +72,13 @@ def in_blocks(
     arrays: tuple[np.ndarray, ...],
     sizes: tuple[int, ...],
 ) -> np.ndarray:
-    """Run rows through ``function`` in zero-padded blocks of the given sizes, small and large.
+    """Run rows through ``function`` in zero-padded blocks of the given sizes, smallest first.
 
     A row's result therefore depends neither on its neighbours nor on how many there are.
     """
-    small, large = sizes[0], sizes[-1]
     n, start, results = len(arrays[0]), 0, []
     while start < n:
-        size = large if n - start > large // 2 else small
+        size = max((s for s in sizes if n - start > s // 2), default=sizes[0])
         block = tuple(_padded(a[start : start + size], size) for a in arrays)
         results.append(np.asarray(function(block))[: n - start])
         start += size

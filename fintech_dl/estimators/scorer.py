@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -14,7 +15,7 @@ from fintech_dl.errors import ArtefactError, UsageError
 from fintech_dl.estimators.columns import Columns, encode_columns
 from fintech_dl.estimators.members import GRID, average
 from fintech_dl.estimators.onnx_file import check_onnx
-from fintech_dl.sealed import FORMAT, GRAPH, ONNX, PARITY
+from fintech_dl.sealed import FORMAT, GRAPH, MODEL, ONNX, PARITY
 
 BLOCK = 1024
 KINDS = ("classifier", "regressor", "detector", "encoder")
@@ -79,7 +80,14 @@ class Scorer:
             rows = matrix[start : start + BLOCK]
             block = np.zeros((BLOCK, matrix.shape[1]), dtype=np.float32)
             block[: len(rows)] = rows
-            (result,) = self.session.run(None, {x.name: block})
+            try:
+                (result,) = self.session.run(None, {x.name: block})
+            except Exception as error:
+                raise ArtefactError(f"{ONNX} cannot be run: {error}") from error
+            if result.shape != (self.record["members"], BLOCK, self.record["width"]):
+                raise ArtefactError(
+                    f"{ONNX} gave {result.shape} for {BLOCK} rows; do not use it, retrain"
+                )
             found.append(result[:, : len(rows)])
         return np.concatenate(found, axis=1)
 
@@ -175,8 +183,8 @@ def open_graph(
             f"{where}: {PARITY} does not say that {ONNX} gives the model's own scores; "
             "do not use it, save the model again"
         )
-    for name in (ONNX, GRAPH):
-        if parity.get("sha256", {}).get(name) != sha256(files[name]).hexdigest():
+    for name in (MODEL, ONNX, GRAPH):
+        if parity.get("sha256", {}).get(name) != sha256(files.get(name, b"")).hexdigest():
             raise ArtefactError(
                 f"{where}: {PARITY} is the proof of another {name}; do not use it, copy the "
                 "artefact again or retrain"
@@ -188,6 +196,7 @@ def open_session(
     onnx: bytes, record: Mapping[str, Any], where: str = "the graph", *, threads: int = 1
 ) -> Scorer:
     """Return the scorer of a graph and its record, before there is a proof."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # it would report over the network
     import onnxruntime
 
     try:

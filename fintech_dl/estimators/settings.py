@@ -8,10 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from fintech_dl.networks.parameters import shown
+
 CHOICES = {
     "optimizer": ("sgd", "adam", "adamw", "adagrad", "rmsprop"),
     "schedule": ("constant", "cosine", "linear", "exponential"),
 }
+ALLOWED = {"loss": "losses", "monitor": "monitors", "average": "averages"}
 ADAMW_DECAY = 0.004  # Keras' own
 AT_LEAST: dict[str, tuple[int, type]] = {
     "epochs": (1, int),
@@ -21,6 +24,7 @@ AT_LEAST: dict[str, tuple[int, type]] = {
     "weight_decay": (0, float),
     "clipnorm": (0, float),
 }
+CHECKED = (*CHOICES, *AT_LEAST, *ALLOWED, "n_members")  # here; the rest by its annotation
 
 
 def training_settings(estimator: Any, advice: dict[str, Any]) -> dict[str, Any]:
@@ -35,12 +39,19 @@ def training_settings(estimator: Any, advice: dict[str, Any]) -> dict[str, Any]:
     for name, (least, kind) in AT_LEAST.items():
         if settings[name] is not None or name != "clipnorm":
             settings[name] = _number(name, settings[name], least, kind)
-    check_choice("loss", estimator.loss or estimator.losses[0], estimator.losses)
-    check_choice("monitor", estimator.monitor or "loss", estimator.monitors)
-    check_choice("average", estimator._how(), estimator.averages)
+    for name in ("loss", "monitor", "average"):
+        if (value := getattr(estimator, name, None)) is not None:
+            check_choice(name, value, getattr(estimator, ALLOWED[name]))
     _number("n_members", estimator.n_members, 1, int)
     if not 0 <= estimator.validation_fraction < 1:
         raise ValueError(f"validation_fraction={estimator.validation_fraction!r}; allowed: [0, 1)")
+    seed = estimator.random_state
+    if isinstance(seed, int | np.integer) and not 0 <= seed < 2**32:
+        raise ValueError(f"random_state={seed!r}; allowed: int from 0 to 2**32 - 1")
+    _check_cv(getattr(estimator, "cv", None))
+    weights = getattr(estimator, "class_weight", None)
+    for key, value in weights.items() if isinstance(weights, dict) else ():
+        _number(f"class_weight[{key!r}]", value, 0, float)
     return settings
 
 
@@ -52,13 +63,29 @@ def optimizer_settings(settings: dict[str, Any]) -> dict[str, Any]:
 
 def check_choice(name: str, value: Any, allowed: Sequence[str]) -> None:
     """Raise ValueError unless ``value`` is one of the allowed words."""
-    if value not in allowed:
-        raise ValueError(f"{name}={value!r}; allowed: {', '.join(map(repr, allowed))}")
+    if not isinstance(value, str) or value not in allowed:
+        raise ValueError(f"{name}={shown(value)}; allowed: {', '.join(map(repr, allowed))}")
+
+
+def _check_cv(cv: Any) -> None:
+    """Raise ValueError unless folds can be made of it; what a splitter does is its own matter."""
+    if isinstance(cv, list | tuple):
+        fits = bool(cv) and all(isinstance(fold, list | tuple) and len(fold) == 2 for fold in cv)
+    elif isinstance(cv, int | np.integer):
+        fits = bool(cv >= 2)
+    else:
+        splits = hasattr(cv, "split") or hasattr(cv, "__next__")
+        fits = cv is None or (splits and not isinstance(cv, str | type))
+    if not fits:
+        raise ValueError(
+            f"cv={shown(cv)}; allowed: None, int of at least 2, a scikit-learn splitter, or pairs "
+            "of training and held-out positions"
+        )
 
 
 def _number(name: str, value: Any, least: int, kind: type) -> Any:
     numbers = (int, np.integer) if kind is int else (int, float, np.number)
     wrong = isinstance(value, bool) or not isinstance(value, numbers)
     if wrong or not math.isfinite(value) or value < least:
-        raise ValueError(f"{name}={value!r}; allowed: {kind.__name__} of at least {least}")
+        raise ValueError(f"{name}={shown(value)}; allowed: {kind.__name__} of at least {least}")
     return kind(value)

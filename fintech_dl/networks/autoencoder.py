@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Literal
 
 from fintech_dl.networks.base import (
@@ -14,6 +13,7 @@ from fintech_dl.networks.base import (
     keras,
     regularizer,
 )
+from fintech_dl.networks.parameters import Activation, Amount, Share, Width, Widths, shown
 from fintech_dl.networks.sequence import WindowNetwork
 
 
@@ -35,7 +35,8 @@ class Autoencoder(WindowNetwork):
     activation : str, default="relu"
         Any Keras activation, for the dense and convolutional layers.
     noise : float, default=0.0
-        Standard deviation of Gaussian noise added to the standardised inputs while training.
+        Standard deviation of Gaussian noise added to the standardised inputs while training, in
+        [0, 1).
     dropout : float, default=0.0
         Share of units dropped after each layer while training, in [0, 1).
     l1, l2 : float, default=0.0
@@ -55,18 +56,22 @@ class Autoencoder(WindowNetwork):
     """
 
     kind: Literal["dense", "cnn", "lstm"] = "dense"
-    units: int | Sequence[int] = (64,)
-    code: int = 8
-    activation: str = "relu"
-    noise: float = 0.0
-    dropout: float = 0.0
-    l1: float = 0.0
-    l2: float = 0.0
+    units: Widths = (64,)
+    code: Width = 8
+    activation: Activation = "relu"
+    noise: Share = 0.0
+    dropout: Share = 0.0
+    l1: Amount = 0.0
+    l2: Amount = 0.0
+
+    def check(self) -> None:
+        """Raise ValueError for a parameter that is out of range."""
+        super().check()
+        if self.kind == "cnn" and not as_tuple(self.units):
+            raise ValueError(f"units={shown(self.units)}; allowed: one width or more for a CNN")
 
     def encoding(self, columns: Columns, embed: bool) -> Any:
         """Return the layer that standardises columns, or shapes the window, by ``kind``."""
-        if self.kind not in ("dense", "cnn", "lstm"):
-            raise ValueError(f"kind={self.kind!r}; allowed: 'dense', 'cnn', 'lstm'")
         return (Network if self.kind == "dense" else WindowNetwork).encoding(self, columns, embed)
 
     def _layer(self, width: int, x: Tensor) -> Tensor:

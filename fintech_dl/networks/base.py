@@ -17,6 +17,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from fintech_dl.errors import NotInstalledError
+from fintech_dl.networks.parameters import check_parameters
 
 Tensor = Any
 Columns = list[dict[str, Any]]
@@ -120,6 +121,10 @@ class Network(BaseEstimator):
     block_rows: ClassVar[tuple[int, ...]] = (256, 8192)
     """Row counts of inference blocks between which scores are bit-equal."""
 
+    def check(self) -> None:
+        """Raise ValueError for a parameter that its annotation does not allow; ``fit`` calls it."""
+        check_parameters(self)
+
     def __call__(self, inputs: Tensor) -> Tensor:
         """Turn the encoded input tensor into features."""
         raise NotImplementedError(f"{type(self).__name__} must define __call__(self, inputs)")
@@ -177,9 +182,11 @@ class Network(BaseEstimator):
 
     def anomaly_score(self, model: Any, x: Tensor) -> Tensor:
         """Return one score per row, higher = more anomalous: the mean squared rebuilding error."""
-        parts = model(x)
-        ops = keras().ops
-        return ops.mean(ops.square(parts["inputs"] - parts["outputs"]), axis=-1)
+        parts, ops = model(x), keras().ops
+        error = ops.square(parts["inputs"] - parts["outputs"])
+        # a product sums every row alike, whatever the block's size; a mean is fused, and does not
+        share = ops.full((error.shape[-1], 1), 1.0 / error.shape[-1])
+        return ops.matmul(error, share)[:, 0]
 
 
 def regularizer(l1: float, l2: float) -> Any:
@@ -189,4 +196,4 @@ def regularizer(l1: float, l2: float) -> Any:
 
 def as_tuple(value: Any) -> tuple[Any, ...]:
     """Return a parameter that is one number or a sequence of them as a tuple."""
-    return tuple(value) if isinstance(value, list | tuple | np.ndarray) else (value,)
+    return tuple(value) if hasattr(value, "__len__") else (value,)

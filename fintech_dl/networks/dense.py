@@ -1,8 +1,9 @@
 """Dense networks."""
 
-from collections.abc import Sequence
+from typing import ClassVar
 
 from fintech_dl.networks.base import Network, Tensor, as_tuple, hyperparameters, keras, regularizer
+from fintech_dl.networks.parameters import Activation, Amount, Share, Widths
 
 
 @hyperparameters
@@ -36,12 +37,14 @@ class MLP(Network):
     MLP(units=32)
     """
 
-    units: int | Sequence[int] = (128, 64)
-    activation: str = "relu"
-    dropout: float = 0.0
+    units: Widths = (128, 64)
+    activation: Activation = "relu"
+    dropout: Share = 0.0
     batch_norm: bool = False
-    l1: float = 0.0
-    l2: float = 0.0
+    l1: Amount = 0.0
+    l2: Amount = 0.0
+
+    block_rows: ClassVar[tuple[int, ...]] = (256, 8192, 32768)
 
     def __call__(self, inputs: Tensor) -> Tensor:
         """Return the last layer's outputs, of shape (rows, units[-1])."""

@@ -4,7 +4,6 @@ Every one takes rows of steps x channels columns, step-major, oldest first, name
 ``channel@-lag``; for unnamed columns ``channels`` says how many columns make a step.
 """
 
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from fintech_dl.networks.base import (
@@ -16,13 +15,14 @@ from fintech_dl.networks.base import (
     keras,
     regularizer,
 )
+from fintech_dl.networks.parameters import Activation, Amount, Share, Width, Widths
 
 
 @hyperparameters
 class WindowNetwork(Network):
     """Base of the networks that read a window: ``__call__`` takes (rows, steps, channels)."""
 
-    channels: int | None = None
+    channels: Width | None = None
 
     def encoding(self, columns: Columns, embed: bool) -> Any:
         """Return the layer that shapes and standardises the window."""
@@ -66,13 +66,13 @@ class CNN(WindowNetwork):
     CNN(channels=8, filters=[32, 64])
     """
 
-    filters: int | Sequence[int] = (64,)
-    kernel_size: int = 3
-    hidden: int | Sequence[int] = (64,)
-    activation: str = "relu"
-    dropout: float = 0.0
-    l1: float = 0.0
-    l2: float = 0.0
+    filters: Widths = (64,)
+    kernel_size: Width = 3
+    hidden: Widths = (64,)
+    activation: Activation = "relu"
+    dropout: Share = 0.0
+    l1: Amount = 0.0
+    l2: Amount = 0.0
 
     def __call__(self, inputs: Tensor) -> Tensor:
         """Return features of shape (rows, hidden[-1])."""
@@ -123,25 +123,28 @@ class RNN(WindowNetwork):
     RNN(channels=4, units=32)
     """
 
-    units: int | Sequence[int] = 64
-    hidden: int | Sequence[int] = ()
-    activation: str = "relu"
-    dropout: float = 0.0
-    l1: float = 0.0
-    l2: float = 0.0
+    units: Widths = 64
+    hidden: Widths = ()
+    activation: Activation = "relu"
+    dropout: Share = 0.0
+    l1: Amount = 0.0
+    l2: Amount = 0.0
     block_rows: ClassVar[tuple[int, ...]] = (256,)  # other sizes differ in the last bit
     _layer: ClassVar[str] = "SimpleRNN"
 
     def __call__(self, inputs: Tensor) -> Tensor:
         """Return the last state, or the last dense layer's outputs: (rows, width)."""
+        from fintech_dl.networks.recurrent import InHalves
+
         layers, x = keras().layers, inputs
         units = as_tuple(self.units)
         for i, width in enumerate(units):
-            x = getattr(layers, self._layer)(
+            layer = getattr(layers, self._layer)(
                 width,
                 return_sequences=i < len(units) - 1,
                 kernel_regularizer=regularizer(self.l1, self.l2),
-            )(x)
+            )
+            x = InHalves(layer)(x)
             if self.dropout:
                 x = layers.Dropout(self.dropout)(x)
         return _dense(self, x)

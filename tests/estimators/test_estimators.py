@@ -370,7 +370,7 @@ def test_a_network_with_the_wrong_output_is_told_so():
         def head(self, features, n_outputs):
             return super().head(features, 3)
 
-    with pytest.raises(ValueError, match=r"Broken returned .*expected a tensor"):
+    with pytest.raises(ValueError, match=r"Broken.__call__ returned .*expected a tensor"):
         small(network=Broken()).fit(X, Y)
-    with pytest.raises(ValueError, match=r"WrongHead.head returned shape \(None, 3\)"):
+    with pytest.raises(ValueError, match=r"WrongHead.head returned a tensor of shape \(rows, 3\)"):
         small(network=WrongHead()).fit(X, Y)

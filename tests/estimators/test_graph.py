@@ -483,7 +483,8 @@ def test_what_has_no_graph_says_why():
     assert json.loads(files["parity.json"])["passed"] is False
     assert "model.onnx" not in files
     prices = pd.DataFrame({"price": [Decimal(1), Decimal(2)] * 20})
-    model = NeuralClassifier(network=MLP(units=4), **FAST).fit(prices, [0, 1] * 20)
+    model = NeuralClassifier(network=MLP(units=4), categorical=["price"], **FAST)
+    model.fit(prices, [0, 1] * 20)
     with pytest.warns(UserWarning, match="its categories or classes are no plain text or numbers"):
         assert "model.onnx" not in to_files(model, trust=["decimal.Decimal"])
 
