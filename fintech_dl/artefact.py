@@ -144,7 +144,7 @@ def to_files(model: Any, trust: Sequence[str] = ()) -> dict[str, bytes]:
         return files
     try:
         made = {ONNX: graph.export(found[0]), GRAPH: to_json(graph.describe(model))}
-        parity = _prove(model, made)
+        parity = _prove(model, {**files, **made})
     except NotInstalledError as error:
         made, parity = {}, {"format": FORMAT, "passed": False, "reason": str(error)}
     except Exception as error:
@@ -225,13 +225,13 @@ def light_scorer(files: Mapping[str, bytes], where: str | Path = "the artefact")
     return open_graph(files, str(where))
 
 
-def _prove(model: Any, made: Mapping[str, bytes]) -> dict[str, Any]:
+def _prove(model: Any, files: Mapping[str, bytes]) -> dict[str, Any]:
     """Return the record of the proof, bound to the very files by their digests."""
     from fintech_dl.estimators.parity import prove
     from fintech_dl.estimators.scorer import open_session
 
-    record = prove(model, open_session(made[ONNX], json.loads(made[GRAPH])))
-    return {**record, "sha256": {name: sha256(data).hexdigest() for name, data in made.items()}}
+    record = prove(model, open_session(files[ONNX], json.loads(files[GRAPH])))
+    return {**record, "sha256": {name: sha256(data).hexdigest() for name, data in files.items()}}
 
 
 def _told(parity: Mapping[str, Any]) -> str:

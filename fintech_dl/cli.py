@@ -21,6 +21,7 @@ from fintech_dl.console import (
     AsJson,
     Quiet,
     completing,
+    echo,
     fail,
     print_json,
     print_tree,
@@ -51,7 +52,7 @@ KINDS = {
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"fintech-dl {__version__}")
+        echo(f"fintech-dl {__version__}")
         raise typer.Exit
 
 
@@ -91,11 +92,11 @@ def list_(as_json: AsJson = False) -> None:
         print_json(found)
         return
     for kind, what in KINDS.items():
-        typer.echo(f"{kind} ({what})")
+        echo(f"{kind} ({what})")
         width = max((len(name) for name in found[kind]), default=0)
         for name, text in found[kind].items():
-            typer.echo(f"  {name:<{width}}  {text}")
-        typer.echo("")
+            echo(f"  {name:<{width}}  {text}")
+        echo("")
 
 
 @app.command()
@@ -175,16 +176,16 @@ def run(
             {"folder": str(done.folder), "metrics": metrics, **{k: record[k] for k in names}}
         )
     elif quiet:
-        typer.echo(str(done.folder))
+        echo(str(done.folder))
     else:
-        typer.echo(f"\n{record['title']}: {record['question']}\n")
-        typer.echo(results_table(record))
-        typer.echo(f"\n{record['verdict'].get('text', '')}\n")
-        typer.echo(f"report    {done.folder / 'report.html'}")
-        typer.echo(f"artefact  {done.folder / 'artefact'}")
+        echo(f"\n{record['title']}: {record['question']}\n")
+        echo(results_table(record))
+        echo(f"\n{record['verdict'].get('text', '')}\n")
+        echo(f"report    {done.folder / 'report.html'}")
+        echo(f"artefact  {done.folder / 'artefact'}")
         words = record["commands"]["score"].split(" ", 1)
         name = words[0] if shutil.which(words[0]) else os.path.relpath(sys.argv[0])
-        typer.echo(f"score new rows with\n  {name} {words[1]}")
+        echo(f"score new rows with\n  {name} {words[1]}")
     if strict:
         _refuse_quarantine(record["data"]["rows_quarantined"], done.folder)
 
@@ -213,18 +214,18 @@ def score(
     if as_json:
         print_json({"folder": str(done.folder), **done.summary})
     elif quiet:
-        typer.echo(str(done.folder))
+        echo(str(done.folder))
     else:
         alerts = "" if counts["alerts"] is None else f", {counts['alerts']:,} alerts"
-        typer.echo(
+        echo(
             f"{counts['rows_read']:,} rows read: {counts['rows_scored']:,} scored{alerts}, "
             f"{counts['rows_quarantined']:,} quarantined"
         )
         if past and (n := past["rows_quarantined"]):
-            typer.echo(f"{n:,} rows of the history broke the contract: left out")
-        typer.echo(f"scores  {done.folder / 'scores.parquet'}")
+            echo(f"{n:,} rows of the history broke the contract: left out")
+        echo(f"scores  {done.folder / 'scores.parquet'}")
         if counts["rows_quarantined"]:
-            typer.echo(f"quarantine  {done.folder / 'quarantine.csv'}")
+            echo(f"quarantine  {done.folder / 'quarantine.csv'}")
     if strict:
         _refuse_quarantine(aside, done.folder)
 
@@ -243,9 +244,9 @@ def report(
     if as_json:
         print_json(done)
     elif quiet:
-        typer.echo(done["report"])
+        echo(done["report"])
     else:
-        typer.echo(f"report  {done['report']}\nsha256  {done['sha256']}\nbefore  {done['before']}")
+        echo(f"report  {done['report']}\nsha256  {done['sha256']}\nbefore  {done['before']}")
 
 
 @app.command()
@@ -264,12 +265,12 @@ def check(
     for one in findings(artefacts or []):
         found.append(one)
         if not as_json and not (quiet and one["status"] == "ok"):
-            typer.echo(f"{one['status']:<7}  {one['part']} {one['name']}: {one['text']}")
+            echo(f"{one['status']:<7}  {one['part']} {one['name']}: {one['text']}")
     counts = {s: sum(one["status"] == s for one in found) for s in ("ok", "warning", "failed")}
     if as_json:
         print_json({"counts": counts, "checks": found})
     elif not quiet:
-        typer.echo(", ".join(f"{count} {status}" for status, count in counts.items()))
+        echo(", ".join(f"{count} {status}" for status, count in counts.items()))
     failed = [one for one in found if one["status"] == "failed"]
     if failed:
         only_artefacts = all(one["part"] == "artefact" for one in failed)

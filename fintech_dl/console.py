@@ -30,6 +30,10 @@ Quiet = Annotated[
 MODES = ("auto", "text", "json")
 EVENTS = {0: "done", 3: "finished with warnings", 99: "nothing to do", 130: "stopped"}
 EVENTS |= {143: EVENTS[130]}
+# What would move the cursor, break a line or turn the reading direction of a terminal or a log.
+CONTROL = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 SECRET = re.compile(
     r"(?<=://)[^/\s@]+(?=@)|(?<=[?&])([^=&\s]*(?:key|token|secret|sig|pass)[^=&\s]*=)[^&\s]+", re.I
@@ -112,9 +116,15 @@ def completing(*kinds: str) -> Callable[[str], list[str]]:
     return complete
 
 
+def echo(text: str) -> None:
+    """Print a line of results; control characters of file and column names are shown as codes."""
+    typer.echo(_visible(text))
+
+
 def print_json(value: Any) -> None:
     """Print one JSON document."""
-    typer.echo(json.dumps(value, indent=1, ensure_ascii=False, default=str))
+    text = json.dumps(value, indent=1, ensure_ascii=False, default=str)
+    typer.echo(CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
 
 
 def print_tree(values: Mapping[str, Any], indent: str = "") -> None:
@@ -123,14 +133,14 @@ def print_tree(values: Mapping[str, Any], indent: str = "") -> None:
         if value in ("", None, [], {}):
             continue
         if isinstance(value, dict):
-            typer.echo(f"{indent}{key}")
+            echo(f"{indent}{key}")
             print_tree(value, indent + "  ")
         elif isinstance(value, list):
-            typer.echo(f"{indent}{key}")
+            echo(f"{indent}{key}")
             for item in value:
-                typer.echo(f"{indent}  - {item}")
+                echo(f"{indent}  - {item}")
         else:
-            typer.echo(f"{indent}{key}: {value}")
+            echo(f"{indent}{key}: {value}")
 
 
 def print_table(rows: Iterable[Mapping[str, Any]], columns: Iterable[str]) -> None:
@@ -139,7 +149,7 @@ def print_table(rows: Iterable[Mapping[str, Any]], columns: Iterable[str]) -> No
     lines += [["" if row[name] is None else str(row[name]) for name in lines[0]] for row in rows]
     widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
     for line in lines:
-        typer.echo("  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip())
+        echo("  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip())
 
 
 def _line(level: str, event: str, **facts: Any) -> None:
@@ -151,7 +161,11 @@ def _line(level: str, event: str, **facts: Any) -> None:
 
 def _safe(text: str) -> str:
     """Return the text without colours, and without passwords and tokens of addresses."""
-    return SECRET.sub(lambda found: f"{found[1] or ''}***", COLOUR.sub("", text))
+    return SECRET.sub(lambda found: f"{found[1] or ''}***", _visible(COLOUR.sub("", text)))
+
+
+def _visible(text: str) -> str:
+    return CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def _write(text: str) -> None:

@@ -12,6 +12,7 @@ from fintech_dl.console import (
     AsJson,
     Quiet,
     completing,
+    echo,
     print_json,
     print_table,
     print_tree,
@@ -57,11 +58,11 @@ def get(
         facts: dict[str, Any] = {"name": card.name, "title": card.title, "licence": card.licence}
         made = card.source.kind == "synthetic"
         if not made:
-            from fintech_dl.data.files import get_file, verify
+            from fintech_dl.data.files import get_file, open_file, verify
 
             tell(f"getting {card.name}", 0.0)
             path = get_file(card)
-            with path.open("rb") as stream:
+            with open_file(path) as stream:
                 digest = verify(stream, card.source.sha256, str(path))
             facts |= {"path": str(path), "bytes": path.stat().st_size, "sha256": digest}
         if out:
@@ -75,11 +76,11 @@ def get(
     if as_json:
         print_json(facts)
     elif quiet:
-        typer.echo(out or facts.get("path", ""))
+        echo(out or facts.get("path", ""))
     else:
         print_tree(facts)
         if made and not out:
-            typer.echo("made on the spot; write it to a file with -o FILE.parquet")
+            echo("made on the spot; write it to a file with -o FILE.parquet")
 
 
 @app.command()
@@ -97,13 +98,13 @@ def show(
     if as_json:
         print_json(found)
         return
-    typer.echo(f"{found['title']}: {found['rows_read']:,} rows, {found['rows_used']:,} used\n")
+    echo(f"{found['title']}: {found['rows_read']:,} rows, {found['rows_used']:,} used\n")
     shown = ("name", "in_file", "type", "unit", "min", "max", "values", "missing_share")
     print_table(found["columns"], shown)
-    typer.echo(f"\n{found['rows_quarantined']:,} rows quarantined")
+    echo(f"\n{found['rows_quarantined']:,} rows quarantined")
     print_tree(found["quarantine_reasons"], "  ")
     if found["first_rows"]:
-        typer.echo("")
+        echo("")
         print_table(found["first_rows"], found["first_rows"][0])
 
 

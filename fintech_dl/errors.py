@@ -4,6 +4,7 @@ Every text says what came, what is allowed and what to do.
 """
 
 import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -106,10 +107,12 @@ def not_written(what: str, error: OSError, advice: str) -> OutputError:
     >>> not_written("scores", OSError(30, "Read-only file system"), "choose another folder")
     OutputError('scores: cannot be written (Read-only file system); choose another folder')
     """
-    text = f"{what}: cannot be written ({error.strerror or error}); {advice}"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return DiskFullError(f"{text}, or make room and run it again")
-    return OutputError(text)
+        reason = os.strerror(error.errno)  # a library's own text may be longer
+        return DiskFullError(
+            f"{what}: cannot be written ({reason}); {advice}, or make room and run it again"
+        )
+    return OutputError(f"{what}: cannot be written ({error.strerror or error}); {advice}")
 
 
 @contextmanager

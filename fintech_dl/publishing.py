@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from fintech_dl.errors import FintechError, LockedError, not_written
+from fintech_dl.errors import FintechError, LockedError, OutputError, not_written
 
 LOCK = ".lock"
 
@@ -108,6 +108,8 @@ def publishing(place: Path, option: str) -> Iterator[Path]:
             _sync(path)
         os.replace(part, place)
         _sync(part.parent)
+    except OutputError as error:  # of a part: the folder that was asked for is the one to name
+        raise type(error)(str(error).replace(str(part), str(place))) from error
     except FintechError:
         raise
     except OSError as error:

@@ -72,7 +72,7 @@ def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
         if folder.exists() and any(folder.iterdir()):
             raise OutputError(f"{folder}: is not empty; choose a new folder for the artefact")
         folder.mkdir(parents=True, exist_ok=True)
-        everything = {**files, MANIFEST: to_json(_sealed(manifest))}
+        everything = {**files, MANIFEST: _to_bytes(_sealed(manifest))}
         for name, data in everything.items():  # the manifest last: without it nothing loads
             with replacing(folder / name) as part:
                 part.write_bytes(data)
@@ -118,8 +118,11 @@ def digest(folder: str | Path) -> str:
 
 
 def to_json(record: Mapping[str, Any]) -> bytes:
-    """Return a record as the bytes that are written: one way only, so that digests agree."""
-    text = json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    """Return a record as the bytes that are written, its keys in their order.
+
+    The order of a dataset card's columns is that of the features.
+    """
+    text = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False)
     return (text + "\n").encode()
 
 
@@ -133,10 +136,10 @@ def check_archive(data: bytes) -> None:
     >>> from fintech_dl.sealed import check_archive
     >>> with zipfile.ZipFile(box := io.BytesIO(), "w", zipfile.ZIP_DEFLATED) as archive:
     ...     archive.writestr("zeros.npy", bytes(10**7))
-    >>> check_archive(box.getvalue())
+    >>> check_archive(box.getvalue())  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     ...
-    ValueError: its 9,827 bytes would unpack to 10,000,000
+    ValueError: its 9,... bytes would unpack to 10,000,000
     """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -149,7 +152,8 @@ def check_archive(data: bytes) -> None:
     if len({name.casefold() for name in names}) < len(names):
         raise ValueError("it holds two parts of one name")
     unpacked = sum(part.file_size for part in parts)
-    if unpacked > min(MOST_PACKED * len(data), 2 * LARGEST_FILE):
+    dense = [part for part in parts if part.file_size > MOST_PACKED * part.compress_size]
+    if dense or unpacked > 2 * LARGEST_FILE:
         raise ValueError(f"its {len(data):,} bytes would unpack to {unpacked:,}")
 
 
@@ -164,7 +168,7 @@ def installed_versions() -> dict[str, str]:
     return found
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, most: int = LARGEST_FILE) -> bytes:
     """Return the bytes of a plain file that is not absurdly large."""
     with _readable(path):
         about = path.lstat()
@@ -172,6 +176,11 @@ def _read(path: Path) -> bytes:
             raise ArtefactError(
                 f"{path}: is a link, a folder, a device or above {LARGEST_FILE // 1024**3} GiB, "
                 "not a plain file. Copy the artefact again as a whole"
+            )
+        if about.st_size > most:
+            raise ArtefactError(
+                f"{path}: changed since it was saved ({about.st_size:,} bytes, at most {most:,} "
+                "expected). Do not use it; copy the artefact again or retrain"
             )
         return path.read_bytes()
 
@@ -193,13 +202,11 @@ def _readable(path: Path) -> Iterator[None]:
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
-    data = _read(folder / MANIFEST)
+    data = _read(folder / MANIFEST, LARGEST_MANIFEST)
     try:
-        if len(data) > LARGEST_MANIFEST:
-            raise ValueError(f"it has {len(data):,} bytes")
         manifest = json.loads(data)
         body = {key: value for key, value in manifest.items() if key != "seal"}
-        if to_json(_sealed(body)) != data:
+        if _to_bytes(_sealed(body)) != data:
             raise ValueError("its seal does not fit")
         if manifest["format"] != FORMAT:
             raise ArtefactError(
@@ -222,4 +229,9 @@ def _manifest(folder: Path) -> dict[str, Any]:
 
 
 def _sealed(body: Mapping[str, Any]) -> dict[str, Any]:
-    return {**body, "seal": hashlib.sha256(to_json(body)).hexdigest()}
+    return {**body, "seal": hashlib.sha256(_to_bytes(body)).hexdigest()}
+
+
+def _to_bytes(manifest: Mapping[str, Any]) -> bytes:
+    """Return a manifest as it is written: one way only, so that its seal can be found again."""
+    return to_json(dict(sorted(manifest.items())))

@@ -3,6 +3,7 @@
 Standard library only, so that listing cards needs no heavy import.
 """
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -103,7 +104,20 @@ def pipeline_card(
         at[last] = value
     card = build(PipelineCard, raw, str(path))
     check_pipeline(card, str(path))
+    if card.history:
+        _check_clock(dataset_card(card.dataset), str(path))
     return replace(card, name=path.stem, folder=path.parent)
+
+
+def _check_clock(dataset: DatasetCard, where: str) -> None:
+    """Refuse a length of history where rows have no moment in time to look back from."""
+    time = dataset.contract.time
+    if not time or dataset.columns[time].type != "datetime":
+        raise CardError(
+            f"{where}: history: rows of dataset {dataset.name!r} have no moments to look back "
+            f"from; its contract.time is {time!r}, expected a column of type datetime. Remove "
+            "history, or take another dataset"
+        )
 
 
 def _is_kind(path: Path, kind: str) -> bool:
@@ -116,11 +130,12 @@ def _is_kind(path: Path, kind: str) -> bool:
 
 def _find(kind: str, name: str | Path) -> Path:
     if Path(name).suffix == ".toml":
-        if not Path(name).is_file():
+        if not os.path.isfile(name):
             raise CardError(f"{name}: there is no such card file")
         return Path(name)
     for folder in card_folders(kind):
-        if (path := folder / f"{name}.toml").is_file() and _is_kind(path, kind):
+        path = folder / f"{name}.toml"
+        if Path(name).name == str(name) and path.is_file() and _is_kind(path, kind):
             return path
     looked = ", ".join(map(str, card_folders(kind)))
     raise CardError(

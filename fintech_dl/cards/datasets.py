@@ -95,6 +95,12 @@ def check_dataset(card: DatasetCard, where: str) -> None:
             raise CardError(f"{where}: source: kind {source.kind!r} needs the key {key!r}")
     if source.url and not source.url.startswith(("https://", "http://")):
         raise CardError(f"{where}: source.url: got {source.url!r}, expected https://...")
+    stored = source.path or source.url.rsplit("/", 1)[-1]
+    if source.kind == "url" and (Path(stored).name != stored or stored in ("", ".", "..")):
+        raise CardError(
+            f"{where}: source: a download would be stored as {stored!r}; "
+            "path must be a plain file name"
+        )
     if source.sha256 and not re.fullmatch("[0-9a-f]{64}", source.sha256):
         raise CardError(f"{where}: source.sha256: got {source.sha256!r}, expected 64 hex digits")
     if not card.columns:

@@ -1,6 +1,7 @@
 """The file of a dataset card: find it, download it, verify its bytes. Imports nothing heavy."""
 
 import hashlib
+import os
 import ssl
 from http.client import HTTPException
 from pathlib import Path
@@ -30,7 +31,7 @@ def find_file(card: DatasetCard) -> Path | None:
     """
     name = _name(card)
     paths = [folder / name for folder in (*data_folders(), card.folder)]
-    return next((path for path in paths if name and path.is_file()), None)
+    return next((path for path in paths if name and os.path.isfile(path)), None)
 
 
 def get_file(card: DatasetCard) -> Path:
@@ -57,6 +58,31 @@ def get_file(card: DatasetCard) -> Path:
         f"dataset {card.name!r}: the file {_name(card)} was not found in {searched}. Set "
         f"FINTECH_DL_DATA to the folder that holds it.{origin}"
     )
+
+
+def open_file(path: Path) -> IO[bytes]:
+    """Open a file of data; DataError where there is none that may be read.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from fintech_dl.data.files import open_file
+    >>> open_file(Path("none.csv"))
+    Traceback (most recent call last):
+    ...
+    fintech_dl.errors.DataError: none.csv: there is no such file
+    """
+    try:
+        return path.open("rb")
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: there is no such file") from error
+    except IsADirectoryError as error:
+        raise DataError(f"{path}: cannot be read: it is a folder; name a file in it") from error
+    except PermissionError as error:
+        raise DataError(
+            f"{path}: you may not read it ({error.strerror}); let the account that runs this "
+            "read it"
+        ) from error
 
 
 def verify(stream: IO[bytes], expected: str, where: str) -> str:

@@ -17,7 +17,7 @@ from fintech_dl.cards import DatasetCard, dataset_card
 from fintech_dl.data import synthetic
 from fintech_dl.data.casting import floats
 from fintech_dl.data.contract import Moment, check_rows, moment
-from fintech_dl.data.files import get_file, verify
+from fintech_dl.data.files import get_file, open_file, verify
 from fintech_dl.data.rules import reading_facts
 from fintech_dl.errors import DataError, not_written
 from fintech_dl.folders import replacing
@@ -222,12 +222,10 @@ def _read(
     if not path.name.endswith(SUFFIXES):
         raise DataError(f"{path}: expected a file {', '.join(SUFFIXES)}")
     try:
-        with path.open("rb") as stream:  # one handle: what was hashed is what is read
+        with open_file(path) as stream:  # one handle: what was hashed is what is read
             digest = verify(stream, sha256, str(path))
             text = not path.name.endswith(".parquet")
             frame = _read_csv(stream, path) if text else _read_parquet(stream)
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: there is no such file") from error
     except DataError:
         raise
     except UNREADABLE as error:

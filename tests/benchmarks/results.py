@@ -54,6 +54,7 @@ def write_result(
     notes: Sequence[str],
     command: str,
     folder: Path = FOLDER,
+    raw: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write ``{name}_{date}.json`` and ``.md``; a second run on one day replaces the first.
 
@@ -68,6 +69,8 @@ def write_result(
     command : str
         The command that makes the result again, run in the repository.
     folder : Path
+    raw : mapping, optional
+        The numbers that the table was made of, for the JSON file alone.
 
     Returns
     -------
@@ -84,6 +87,8 @@ def write_result(
         "notes": list(notes),
         "rows": [dict(row) for row in rows],
     }
+    if raw is not None:
+        result["raw"] = dict(raw)
     path = folder / f"{name}_{result['date']}.md"
     text = json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False)
     folder.mkdir(parents=True, exist_ok=True)
@@ -92,10 +97,15 @@ def write_result(
     return path
 
 
-def _markdown(result: dict[str, Any]) -> str:
-    columns = list(dict.fromkeys(column for row in result["rows"] for column in row))
+def markdown_table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the lines of a table, one dict per line; their keys are the columns."""
+    columns = list(dict.fromkeys(column for row in rows for column in row))
     table = [columns, ["---"] * len(columns)]
-    table += [[_cell(row.get(column, "")) for column in columns] for row in result["rows"]]
+    table += [[_cell(row.get(column, "")) for column in columns] for row in rows]
+    return ["| " + " | ".join(line) + " |" for line in table]
+
+
+def _markdown(result: dict[str, Any]) -> str:
     machine, libraries = (
         ", ".join(f"{key} {value}" for key, value in result[part].items())
         for part in ("hardware", "versions")
@@ -106,7 +116,7 @@ def _markdown(result: dict[str, Any]) -> str:
             "",
             f"`{result['command']}` ({result['total_seconds']} s in all)",
             "",
-            *("| " + " | ".join(line) + " |" for line in table),
+            *markdown_table(result["rows"]),
             "",
             *(f"- {note}" for note in result["notes"]),
             f"- Machine: {machine}.",
