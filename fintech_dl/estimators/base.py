@@ -199,7 +199,9 @@ class NeuralEstimator(ModelHolder):
         own = [np.where(_among(at, len(rows)), weight, 0.0)[kept] for at, _ in folds]
         own = own or [take(weight, kept)]
         rows, y = take(rows, kept), take(y, kept)
-        seeds, states = draw_seeds(check_random_state(self.random_state), self.n_members)
+        seeds, states = draw_seeds(
+            check_random_state(self.random_state), len(folds) or self.n_members
+        )
         if not resume:
             self._learn_target(y, own, classes)
             self.history_: dict[str, list[float]] = {}
@@ -337,18 +339,18 @@ class NeuralEstimator(ModelHolder):
         steps = max(math.ceil(len(share.rows) / settings["batch_size"]) for share in shares)
         ends = steps * settings["epochs"] if settings["schedule"] != "constant" else 0
         loss = self._row_loss()
-        used = structure([self._loss_key(), optimizer_settings(settings)])
+        used = structure([self._loss_key(), optimizer_settings(settings), len(shares)])
         same = live.trainer is not None and live.used == used and (resume or live.ends == ends)
         if not same:
 
             def objective(model: Any, x: Any, y: Any = None) -> Any:
                 return network.objective(model, x, y, loss)
 
-            live.trainer = Trainer(RowFunction(live.model, objective), settings, self.n_members)
+            live.trainer = Trainer(RowFunction(live.model, objective), settings, len(shares))
             live.used, live.ends = used, ends
         begins = []
         for j, share in enumerate(shares):
-            if resume and self.n_members > 1:
+            if resume and len(shares) > 1:
                 if live.trainer.began:
                     live.trainer.show(j)
                 live.model.set_weights(self._member_weights()[j])

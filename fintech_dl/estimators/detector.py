@@ -27,8 +27,8 @@ class NeuralDetector(OutlierMixin, UnsupervisedEstimator):
         What is averaged over the members: scores, or each row's rank among the training rows,
         which a member of a larger scale cannot dominate.
     cv : int or scikit-learn splitter, optional
-        Each member learns from the training rows of one fold; ``n_members`` is a multiple of the
-        number of folds. Members take the same number of steps, whatever their rows.
+        Each member learns from the training rows of one fold: one member per fold, or with
+        ``n_members`` a multiple of that. All take the same number of steps, whatever their rows.
 
     Attributes
     ----------

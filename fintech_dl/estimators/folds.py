@@ -14,6 +14,8 @@ Fold = tuple[np.ndarray, np.ndarray]
 def member_folds(cv: Any, n_members: int, X: Any, y: Any, *, classifier: bool) -> list[Fold]:
     """Return positions of training and held-out rows of each member; none without ``cv``.
 
+    A single member becomes one per fold.
+
     Raises
     ------
     ValueError
@@ -23,12 +25,12 @@ def member_folds(cv: Any, n_members: int, X: Any, y: Any, *, classifier: bool) -
         return []
     splitter = check_cv(cv, y, classifier=classifier)
     folds = [(np.asarray(fit), np.asarray(held)) for fit, held in splitter.split(X, y)]
-    if n_members % len(folds):
+    if n_members > 1 and n_members % len(folds):
         raise ValueError(
             f"n_members={n_members}: cv makes {len(folds)} folds; allowed: a multiple of it, one "
-            f"member or more per fold, for example n_members={len(folds)}"
+            "member or more per fold, or 1, which means one per fold"
         )
-    return folds * (n_members // len(folds))
+    return folds * max(n_members // len(folds), 1)
 
 
 def out_of_fold(

@@ -23,12 +23,11 @@ from fintech_dl.networks.parameters import check_parameters, shown
 class ModelHolder(BaseEstimator):
     """Base that keeps a Keras model for an estimator; the fitted state is arrays, never the model.
 
-    Expects the fields ``network`` and ``n_members`` and the fitted attributes ``columns_``,
-    ``weights_`` and ``members_``.
+    Expects the field ``network`` and the fitted attributes ``columns_``, ``weights_`` and
+    ``members_``.
     """
 
     network: Network | None
-    n_members: int
     columns_: Columns
     weights_: list[np.ndarray]
     members_: list[dict[str, Any]]
@@ -90,7 +89,7 @@ class ModelHolder(BaseEstimator):
             for column in self.columns_
         ]
         try:
-            key = (type(self), structure([network, columns, self._shape(), self.n_members]))
+            key = (type(self), structure([network, columns, self._shape()]))
         except TypeError:
             key = None
         self.__dict__["_lease"] = lease(key, lambda: self._build(network, seed))

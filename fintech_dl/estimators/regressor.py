@@ -31,8 +31,8 @@ class NeuralRegressor(RegressorMixin, SupervisedEstimator):
     monitor : {"loss", "r2"}, optional
         What early stopping watches on the validation rows, computed exactly.
     cv : int or scikit-learn splitter, optional
-        Each member learns from the training rows of one fold; ``n_members`` is a multiple of the
-        number of folds. Members take the same number of steps, whatever their rows.
+        Each member learns from the training rows of one fold: one member per fold, or with
+        ``n_members`` a multiple of that. All take the same number of steps, whatever their rows.
 
     Attributes
     ----------

@@ -151,6 +151,8 @@ def test_rows_that_no_member_leaves_out_have_no_prediction():
     model = NeuralRegressor(
         network=MLP(units=8), cv=TimeSeriesSplit(M), n_members=2 * M, random_state=0, **FEW
     ).fit(X, NUMBERS)
+    assert len(model.members_) == 2 * M
+    assert len(clone(model).set_params(n_members=1).fit(X, NUMBERS).members_) == M
     never = np.isnan(model.oof_).all(axis=1)
     assert never.tolist() == [i < 175 for i in range(700)]
     assert not np.isnan(model.oof_[~never]).any()
