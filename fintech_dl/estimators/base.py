@@ -363,7 +363,7 @@ class NeuralEstimator(ModelHolder):
                 network.adapt(live.model, seen, aim, share.weight)
                 self._adapt(live.model, aim, share.weight)
             begins.append(live.trainer.read())
-        live.trainer.begin(begins, steps * settings["epochs"])
+        live.trainer.begin(begins, steps * settings["epochs"], settings["learning_rate"])
         return live
 
     def _loss_key(self) -> list[Any]:

@@ -56,8 +56,9 @@ def training_settings(estimator: Any, advice: dict[str, Any]) -> dict[str, Any]:
 
 
 def optimizer_settings(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings that an optimizer is made of."""
-    names = ("optimizer", "learning_rate", "schedule", "weight_decay", "clipnorm")
+    """Return the settings that an optimizer is made of; a constant rate can be set later."""
+    names = ["optimizer", "schedule", "weight_decay", "clipnorm"]
+    names += ["learning_rate"] * (settings["schedule"] != "constant")
     return {name: settings[name] for name in names}
 
 

@@ -139,7 +139,7 @@ class Trainer:
         """Return the values of the model's variables, trainable and other."""
         return [[ops.convert_to_numpy(v) for v in part] for part in self._own()]
 
-    def begin(self, members: list[Any], steps: int) -> None:
+    def begin(self, members: list[Any], steps: int, rate: float) -> None:
         """Take the values that each member begins with; the first time, make the optimizer."""
         many = self.n_members > 1
         stacks = [[np.stack(v) for v in zip(*part, strict=True)] for part in zip(*members)]  # noqa: B905
@@ -158,6 +158,8 @@ class Trainer:
             for part, values in zip((self.trained, self.fixed), stacks, strict=True):
                 for variable, value in zip(part, values, strict=True):
                     variable.assign(value)
+        if self.settings["schedule"] == "constant":  # another rate is no reason to compile anew
+            self.optimizer.learning_rate = rate
 
     def restart(self) -> None:
         """Put the optimizer back to where it began, if it has begun."""
