@@ -196,7 +196,7 @@ class NeuralEstimator(ModelHolder):
             settings["epochs"] = epochs
         folds, every = self._folds(X, y), rows
         kept = np.flatnonzero(weight > 0)
-        own = [np.where(_among(at, len(rows)), weight, 0.0)[kept] for at, _ in folds]
+        own = [np.where(np.isin(np.arange(len(rows)), at), weight, 0.0)[kept] for at, _ in folds]
         own = own or [take(weight, kept)]
         rows, y = take(rows, kept), take(y, kept)
         seeds, states = draw_seeds(
@@ -239,12 +239,16 @@ class NeuralEstimator(ModelHolder):
         self._fitted(every, weight, folds)
         return self
 
-    def _fitted(self, rows: np.ndarray, weight: np.ndarray, folds: list[Fold]) -> None:
-        """Learn what is learned from the outputs on the training rows."""
-        if self._how() == "rank":
-            self.quantiles_ = quantiles_of(self._raw(take(rows, np.flatnonzero(weight > 0))))
+    def _fitted(self, rows: np.ndarray, weight: np.ndarray, folds: list[Fold]) -> Any:
+        """Learn what is learned from the outputs on the training rows; return these, if made."""
+        if not folds and not self._ranked:
+            return None
+        outputs = self._raw(rows)
+        if self._ranked:
+            self.quantiles_ = quantiles_of(outputs[:, weight > 0])
         if folds:
-            self.oof_ = out_of_fold(folds, self._raw(rows), self._finished)
+            self.oof_ = out_of_fold(folds, outputs, self._finished)
+        return outputs
 
     def _raw(self, rows: np.ndarray) -> np.ndarray:
         """Return the outputs of each member for encoded rows: (n_members, n_rows, width)."""
@@ -254,9 +258,14 @@ class NeuralEstimator(ModelHolder):
         """Return how members are averaged."""
         return str(getattr(self, "average", None) or self.averages[0])
 
+    @property
+    def _ranked(self) -> bool:
+        """Tell whether several members are averaged by rank."""
+        return self._how() == "rank" and len(self.members_) > 1
+
     def _averaged(self, outputs: np.ndarray, members: list[int] | None = None) -> np.ndarray:
         """Return one output per row from those of all members, or of some."""
-        quantiles = self.quantiles_ if self._how() == "rank" else None
+        quantiles = self.quantiles_ if self._ranked else None
         some = quantiles if quantiles is None or members is None else quantiles[members]
         return average(outputs, self._how(), some)
 
@@ -389,10 +398,3 @@ class NeuralEstimator(ModelHolder):
             return loss, self._monitored(X, y, weight, loss, member)
 
         return validate
-
-
-def _among(at: np.ndarray, n: int) -> np.ndarray:
-    """Return a mask of the positions ``at``."""
-    mask = np.zeros(n, dtype=bool)
-    mask[at] = True
-    return mask

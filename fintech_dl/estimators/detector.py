@@ -69,10 +69,12 @@ class NeuralDetector(OutlierMixin, UnsupervisedEstimator):
     def _folds(self, X: Any, y: Any) -> list[Fold]:
         return member_folds(self.cv, self.n_members, X, None, classifier=False)
 
-    def _fitted(self, rows: np.ndarray, weight: np.ndarray, folds: list[Fold]) -> None:
-        super()._fitted(rows, weight, folds)
-        scores = -self._finished(self._raw(rows))
+    def _fitted(self, rows: np.ndarray, weight: np.ndarray, folds: list[Fold]) -> Any:
+        outputs = super()._fitted(rows, weight, folds)
+        outputs = self._raw(rows) if outputs is None else outputs
+        scores = -self._finished(outputs)
         self.offset_ = _threshold(scores[weight > 0], weight[weight > 0], self.contamination)
+        return outputs
 
     def _check(self) -> None:
         if not 0 < self.contamination <= 0.5:

@@ -220,9 +220,8 @@ def _function(estimator: NeuralEstimator, model: Any) -> Callable[[Any], Any]:
 
 def _averaging(estimator: NeuralEstimator) -> dict[str, Any]:
     """Return how the outputs of the members become one: see ``members.average``."""
-    how = estimator._how()
-    ranked = how == "rank" and len(estimator.members_) > 1
-    return {"average": how, "quantiles": estimator.quantiles_.tolist() if ranked else None}
+    quantiles = estimator.quantiles_.tolist() if estimator._ranked else None
+    return {"average": estimator._how(), "quantiles": quantiles}
 
 
 def _width(estimator: NeuralEstimator) -> int:
