@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 _HOME = {
     "MLP": "networks.dense",
     "Autoencoder": "networks.autoencoder",
+    "TabM": "networks.tabm",
     "CNN": "networks.sequence",
     "RNN": "networks.sequence",
     "LSTM": "networks.sequence",
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from fintech_dl.networks.sequence import GRU as GRU
     from fintech_dl.networks.sequence import LSTM as LSTM
     from fintech_dl.networks.sequence import RNN as RNN
+    from fintech_dl.networks.tabm import TabM as TabM
     from fintech_dl.pipelines import build_pipeline as build_pipeline
     from fintech_dl.pipelines import load_table as load_table
     from fintech_dl.runs import run_pipeline as run_pipeline

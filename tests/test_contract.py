@@ -15,6 +15,7 @@ from fintech_dl import (
     NeuralDetector,
     NeuralEncoder,
     NeuralRegressor,
+    TabM,
 )
 
 FAST = {"epochs": 40, "learning_rate": 0.03, "random_state": 0}
@@ -27,12 +28,16 @@ ONE_PER_FAMILY = [
     NeuralRegressor(network=LSTM(units=8), **{**FAST, "epochs": 100}),
     NeuralClassifier(network=CNN(filters=8, hidden=16), **FAST),
     NeuralClassifier(network=GRU(units=8), **FAST),
+    NeuralClassifier(network=TabM(k=4, units=16), **FAST),
 ]
 OTHERS = [
     NeuralRegressor(network=GRU(units=8), **{**FAST, "epochs": 100}),
     NeuralClassifier(network=LSTM(units=8), **FAST),
     NeuralRegressor(network=CNN(filters=8, hidden=16), **FAST),
     NeuralClassifier(network=RNN(units=8), **FAST),
+    NeuralRegressor(network=TabM(k=4, units=16, embedding="periodic"), **FAST),
+    NeuralDetector(network=TabM(k=4, units=8, mini=True), **FAST),
+    NeuralEncoder(network=TabM(k=2, units=4, embedding=None), **FAST),
     NeuralDetector(network=Autoencoder(kind="cnn", units=8, code=2), **FAST),
     NeuralDetector(network=Autoencoder(kind="lstm", units=8, code=2), **FAST),
 ]

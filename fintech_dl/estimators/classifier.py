@@ -16,7 +16,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from fintech_dl.estimators.supervised import SupervisedEstimator
-from fintech_dl.estimators.trial import called, same_shape
+from fintech_dl.estimators.trial import head
 from fintech_dl.networks.base import Network, hyperparameters
 
 
@@ -127,12 +127,11 @@ class NeuralClassifier(ClassifierMixin, SupervisedEstimator):
         return [*super()._loss_key(), self.focal_gamma]
 
     def _outputs(self, network: Network, features: Any, inputs: Any) -> Any:
-        from fintech_dl.estimators.outputs import Offset
+        from fintech_dl.estimators.outputs import Average, Offset
 
         n_outputs = 1 if len(self.classes_) == 2 else len(self.classes_)
-        logits = called(network, "head", features, n_outputs)
-        same_shape(logits, (n_outputs,), network, "head")
-        return Offset(name="log_odds")(logits)
+        logits = Offset(name="log_odds")(head(network, features, n_outputs))
+        return Average(logits=True)(logits) if len(logits.shape) == 3 else logits
 
     def _learn_target(self, y: Any, weights: list[np.ndarray], classes: Any) -> None:
         self.classes_ = np.unique(y if classes is None else classes)

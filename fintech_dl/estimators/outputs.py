@@ -12,6 +12,7 @@ from fintech_dl.networks.base import keras
 
 keras()
 
+import keras as k  # noqa: E402
 from keras import layers, ops  # noqa: E402
 
 Loss = Callable[[Any, Any], Any]
@@ -29,6 +30,32 @@ class Offset(layers.Layer):
     def call(self, inputs: Any) -> Any:
         """Return the inputs plus the offset."""
         return inputs + self.offset
+
+
+class Average(layers.Layer):
+    """Averages several predictions of each row, except in training, where each has its loss.
+
+    Logits are averaged as the probabilities that they stand for.
+    """
+
+    def __init__(self, logits: bool, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.logits = logits
+
+    def compute_output_spec(self, inputs: Any, training: bool | None = None) -> Any:
+        """Say what comes out of it, training apart."""
+        return k.KerasTensor((inputs.shape[0], inputs.shape[2]), dtype=inputs.dtype)
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """Return (rows, predictions, width) as it is in training, else (rows, width)."""
+        if training:
+            return inputs
+        if not self.logits:
+            return ops.mean(inputs, axis=1)
+        if inputs.shape[2] > 1:
+            return ops.logsumexp(ops.log_softmax(inputs, axis=2), axis=1)
+        yes, no = (ops.logsumexp(ops.log_sigmoid(x), axis=1) for x in (inputs, -inputs))
+        return yes - no
 
 
 def squared_error(target: Any, output: Any) -> Any:

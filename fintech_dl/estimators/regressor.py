@@ -14,7 +14,7 @@ from sklearn.utils.validation import (
 )
 
 from fintech_dl.estimators.supervised import SupervisedEstimator
-from fintech_dl.estimators.trial import called, same_shape
+from fintech_dl.estimators.trial import head
 from fintech_dl.networks.base import Network, hyperparameters
 
 
@@ -100,9 +100,10 @@ class NeuralRegressor(RegressorMixin, SupervisedEstimator):
         return int(self.target_mean_.shape[-1])
 
     def _outputs(self, network: Network, features: Any, inputs: Any) -> Any:
-        outputs = called(network, "head", features, self._shape())
-        same_shape(outputs, (self._shape(),), network, "head")
-        return outputs
+        from fintech_dl.estimators.outputs import Average
+
+        outputs = head(network, features, self._shape())
+        return Average(logits=False)(outputs) if len(outputs.shape) == 3 else outputs
 
     def _learn_target(self, y: Any, weights: list[np.ndarray], classes: Any) -> None:
         self.n_targets_ = y.shape[1] if y.ndim == 2 else 0  # 0: one target, given as one dimension

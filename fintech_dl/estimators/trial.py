@@ -61,6 +61,25 @@ def same_shape(
         )
 
 
+def head(network: Network, features: Any, n_outputs: int) -> Any:
+    """Return what a network's head makes of its features: one prediction per row, or several.
+
+    Parameters
+    ----------
+    network : Network
+    features : KerasTensor
+    n_outputs : int
+
+    Returns
+    -------
+    KerasTensor of shape (rows, n_outputs) or (rows, predictions, n_outputs)
+    """
+    outputs = called(network, "head", features, n_outputs)
+    several = tuple(getattr(outputs, "shape", ()))[1:-1]
+    same_shape(outputs, (*several[:1], n_outputs), network, "head")
+    return outputs
+
+
 def tried(estimator: Any, network: Network, model: Any) -> None:
     """Run a few rows through a network of somebody's own: each method gives one result per row.
 

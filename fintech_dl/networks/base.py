@@ -139,7 +139,11 @@ class Network(BaseEstimator):
         return ColumnEncoding(columns, embed)
 
     def head(self, features: Tensor, n_outputs: int) -> Tensor:
-        """Turn features into ``n_outputs`` numbers per row: logits or standardised targets."""
+        """Turn features into ``n_outputs`` numbers per row: logits or standardised targets.
+
+        May return several predictions of each row, as (rows, predictions, n_outputs): each is
+        trained by a loss of its own, and their average is the estimator's output.
+        """
         layers = keras().layers
         if len(features.shape) > 2:
             features = layers.Flatten()(features)
@@ -176,9 +180,18 @@ class Network(BaseEstimator):
     def objective(
         self, model: Any, x: Tensor, y: Tensor | None, loss: Callable[[Tensor, Tensor], Tensor]
     ) -> Tensor:
-        """Return the loss of each row; without ``y`` the encoded inputs are to be rebuilt."""
-        parts = model(x)
-        return loss(parts["inputs"] if y is None else y, parts["outputs"])
+        """Return the loss of each row; without ``y`` the encoded inputs are to be rebuilt.
+
+        Of several predictions of a row, the mean of their losses in training; else the loss of
+        their average.
+        """
+        parts, ops = model(x), keras().ops
+        target, outputs = parts["inputs"] if y is None else y, parts["outputs"]
+        if len(outputs.shape) < 3:
+            return loss(target, outputs)
+        many, width = outputs.shape[1:]
+        each = loss(ops.repeat(target, many, axis=0), ops.reshape(outputs, (-1, width)))
+        return ops.mean(ops.reshape(each, (-1, many)), axis=1)
 
     def anomaly_score(self, model: Any, x: Tensor) -> Tensor:
         """Return one score per row, higher = more anomalous: the mean squared rebuilding error."""

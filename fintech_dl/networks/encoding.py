@@ -18,7 +18,9 @@ keras()
 from keras import layers, ops  # noqa: E402
 
 ONE_HOT_LIMIT = 16
-EXTREME = 1e3  # standardised values are cut here, so that float32 extremes still give finite scores
+# Standardised values are cut here: float32 extremes give finite scores, and sums of what is left
+# have the digits that a graph's proof compares (estimators/parity.py).
+EXTREME = 20.0
 
 
 def _mean_scale(values: np.ndarray, weight: np.ndarray) -> tuple[float, float]:
@@ -30,6 +32,11 @@ def _mean_scale(values: np.ndarray, weight: np.ndarray) -> tuple[float, float]:
     mean = float(np.average(v, weights=w))
     scale = float(np.sqrt(np.average((v - mean) ** 2, weights=w)))
     return mean, scale if scale > 1e-6 * max(abs(mean), 1e-30) else 1.0
+
+
+def special_codes(column: dict[str, Any]) -> list[float]:
+    """Return the numbers that stand for something else than an amount in this column."""
+    return list(column.get("special_codes", ()))
 
 
 class _Standardise(layers.Layer):
@@ -54,8 +61,9 @@ class _Standardise(layers.Layer):
 class ColumnEncoding(_Standardise):
     """Numbers standardised, missing values at the mean with an indicator, categories one-hot.
 
-    A category that is missing or unseen is all zeros. With ``embed``, a column of more than 16
-    categories becomes a trained embedding instead.
+    A special code among the numbers counts as missing and has an indicator of its own. A category
+    that is missing or unseen is all zeros. With ``embed``, a column of more than 16 categories
+    becomes a trained embedding instead.
     """
 
     def __init__(self, columns: Columns, embed: bool, **kwargs: Any) -> None:
@@ -63,23 +71,38 @@ class ColumnEncoding(_Standardise):
         at = range(len(columns))
         self.numbers = [i for i in at if columns[i]["kind"] == "number"]
         self.indicated = [j for j, i in enumerate(self.numbers) if columns[i]["has_missing"]]
+        special = [(j, c) for j, i in enumerate(self.numbers) for c in special_codes(columns[i])]
+        self.at = [j for j, _ in special]
+        self.codes = np.array([code for _, code in special], dtype=np.float32)
+        self.n_indicators = len(self.indicated) + len(special)
         sizes = {i: len(columns[i]["categories"]) for i in at if i not in set(self.numbers)}
         self.one_hot = {i: n for i, n in sizes.items() if n and (not embed or n <= ONE_HOT_LIMIT)}
         self.embedded = {i: n for i, n in sizes.items() if n and i not in self.one_hot}
-        self.width = len(self.numbers) + len(self.indicated) + sum(self.one_hot.values())
+        self.embedding_sizes = {i: min(32, round(1.6 * n**0.56)) for i, n in self.embedded.items()}
 
     def build(self, shape: Any) -> None:
         """Create the weights."""
         self._statistics(len(self.numbers))
         self.embeddings = {}
         for i, n in self.embedded.items():
-            size = min(32, round(1.6 * n**0.56))
+            size = self.embedding_sizes[i]
             self.embeddings[str(i)] = layers.Embedding(n + 1, size, name=f"embedding_{i}")
             self.embeddings[str(i)].build(None)
 
+    def known(self, X: np.ndarray) -> np.ndarray:
+        """Return the numbers of raw rows, NaN where they are a special code."""
+        numbers = X[:, self.numbers]
+        for j, code in zip(self.at, self.codes, strict=True):
+            numbers[numbers[:, j] == code, j] = np.nan
+        return np.asarray(numbers)
+
     def adapt(self, X: np.ndarray, sample_weight: np.ndarray) -> None:
         """Learn means and scales from training rows."""
-        self._set([_mean_scale(X[:, i], sample_weight) for i in self.numbers])
+        self._set([_mean_scale(column, sample_weight) for column in self.known(X).T])
+
+    def _from_numbers(self, numbers: Tensor) -> Tensor:
+        """Return what becomes of the numbers, NaN where missing."""
+        return self._standardised(numbers)
 
     def call(self, inputs: Tensor) -> Tensor:
         """Return the encoded rows."""
@@ -87,10 +110,18 @@ class ColumnEncoding(_Standardise):
         if self.numbers:
             every = len(self.numbers) == inputs.shape[-1]
             numbers = inputs if every else ops.take(inputs, self.numbers, axis=1)
-            parts.append(self._standardised(numbers))
-            if self.indicated:
-                missing = ops.cast(ops.isnan(numbers), "float32")
-                parts.append(ops.take(missing, self.indicated, axis=1))
+            missing = ops.isnan(numbers) if self.indicated else None
+            if self.at:
+                flags = ops.cast(ops.equal(ops.take(numbers, self.at, 1), self.codes), "float32")
+                is_code = (
+                    ops.matmul(flags, np.eye(len(self.numbers), dtype=np.float32)[self.at]) > 0
+                )
+                numbers = ops.where(is_code, float("nan"), numbers)
+            parts.append(self._from_numbers(numbers))
+            if missing is not None:
+                parts.append(ops.take(ops.cast(missing, "float32"), self.indicated, axis=1))
+            if self.at:
+                parts.append(flags)
         for i, n in self.one_hot.items():
             code = ops.cast(inputs[:, i], "int32")
             parts.append(ops.cast(ops.equal(code[:, None], ops.arange(1, n + 1)[None]), "float32"))
@@ -106,7 +137,7 @@ class ColumnEncoding(_Standardise):
         n = len(self.numbers)
         scale, mean = np.asarray(self.scale), np.asarray(self.mean)
         raw[:, self.numbers] = encoded[:, :n] * scale + mean
-        start = n + len(self.indicated)
+        start = n + self.n_indicators
         for i, size in self.one_hot.items():
             raw[:, i] = encoded[:, start : start + size].argmax(axis=1) + 1
             start += size
@@ -123,6 +154,10 @@ class WindowEncoding(_Standardise):
     def __init__(self, columns: Columns, channels: int | None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         names = [column["name"] for column in columns]
+        if coded := [column["name"] for column in columns if special_codes(column)]:
+            raise ValueError(
+                f"a window takes no special codes; make those of {coded[0]!r} missing first"
+            )
         if texts := [c["name"] for c in columns if c["kind"] != "number"]:
             raise ValueError(
                 f"a window takes numbers only; encode the column {texts[0]!r} as numbers first"

@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 from dataclasses import fields
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -23,6 +24,7 @@ from fintech_dl import (
     NeuralDetector,
     NeuralEncoder,
     NeuralRegressor,
+    TabM,
     load,
     save,
 )
@@ -37,6 +39,8 @@ NETWORKS = [
     Autoencoder(units=8, code=3),
     Autoencoder(kind="cnn", units=4, code=3, channels=2),
     Autoencoder(kind="lstm", units=4, code=3, channels=2),
+    TabM(k=3, units=(8, 8), bins=4),
+    TabM(k=3, units=8, mini=True, embedding="periodic", frequencies=4),
 ]
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(600, 6)).astype(np.float32)
@@ -242,6 +246,7 @@ def test_schedules_losses_and_penalties_differ():
         assert not any(np.array_equal(a, b) for b in runs[i + 1 :])
 
 
+PERIODIC = partial(TabM, embedding="periodic")
 NETWORK_CHANGES = [
     (MLP, {"units": (8, 4)}),
     (MLP, {"activation": "tanh"}),
@@ -271,12 +276,23 @@ NETWORK_CHANGES = [
     (Autoencoder, {"dropout": 0.3}),
     (Autoencoder, {"l1": 0.1}),
     (Autoencoder, {"l2": 0.1}),
+    (TabM, {"k": 2}),
+    (TabM, {"units": (4, 4)}),
+    (TabM, {"mini": True}),
+    (TabM, {"dropout": 0.5}),
+    (TabM, {"embedding": None}),
+    (TabM, {"embedding_units": 2}),
+    (TabM, {"bins": 3}),
+    (PERIODIC, {"frequencies": 3}),
+    (PERIODIC, {"frequency_scale": 0.5}),
 ]
 SMALL = {
     MLP: {"units": 8},
     CNN: {"filters": 4, "hidden": 8},
     LSTM: {"units": 4},
     Autoencoder: {"units": 8},
+    TabM: {"k": 4, "units": 8},
+    PERIODIC: {"k": 4, "units": 8},
 }
 
 
@@ -284,14 +300,16 @@ SMALL = {
 def test_every_network_parameter_changes_the_scores(kind, change):
     def run(**parameters):
         network = kind(**{**SMALL[kind], **parameters})
-        return scores(NeuralDetector(network=network, **SHORT).fit(X), X)
+        estimator = NeuralDetector if kind is Autoencoder else NeuralClassifier
+        return scores(estimator(network=network, **SHORT).fit(X, Y), X)
 
     assert not np.array_equal(run(), run(**change))
 
 
 def test_every_network_parameter_is_in_the_list_above():
-    listed = {(kind, name) for kind, change in NETWORK_CHANGES for name in change}
-    declared = {(kind, f.name) for kind in SMALL for f in fields(kind)}
+    kinds = {kind: getattr(kind, "func", kind) for kind in SMALL}
+    listed = {(kinds[kind], name) for kind, change in NETWORK_CHANGES for name in change}
+    declared = {(kind, f.name) for kind in kinds.values() for f in fields(kind)}
     declared -= {(LSTM, "activation"), (Autoencoder, "channels")}
     assert declared == listed
 
