@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
-import pandas as pd
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import validate_data
 
-from fintech_dl.estimators.columns import encode_columns, fit_columns
 from fintech_dl.estimators.folds import Fold, out_of_fold
 from fintech_dl.estimators.live import Live, renew, structure
 from fintech_dl.estimators.members import Share, average, draw_seeds, quantiles_of
@@ -19,6 +16,8 @@ from fintech_dl.estimators.model import ModelHolder
 from fintech_dl.estimators.rows import check_weight, hold_out, merge_equal, take
 from fintech_dl.estimators.settings import optimizer_settings, training_settings
 from fintech_dl.networks.base import Network, hyperparameters
+from fintech_dl.networks.parameters import Share as Fraction
+from fintech_dl.networks.parameters import Width
 
 Rows = tuple[np.ndarray, Any, np.ndarray]  # rows, targets as given, weights
 
@@ -54,6 +53,10 @@ class NeuralEstimator(ModelHolder):
         What early stopping watches on validation rows; the choices stand at each estimator.
     categorical : sequence of column names or positions, optional
         Columns to treat as categories although they hold numbers.
+    special_codes : dict of column name to sequence of numbers, optional
+        Numbers that are no amounts (-9 for "no file"): each counts as missing, with an indicator.
+    min_frequency : int or float, optional
+        Rows, or share of the rows, below which a category counts as unseen.
     validation_fraction : float, default=0.0
         Share of the training rows held out for early stopping.
     patience : int, optional
@@ -105,6 +108,8 @@ class NeuralEstimator(ModelHolder):
     loss: str | None = None
     monitor: str | None = None
     categorical: Sequence[Any] | None = None
+    special_codes: Mapping[Any, Sequence[float]] | None = None
+    min_frequency: Width | Fraction | None = None
     validation_fraction: float = 0.0
     patience: int | None = None
     temporal: bool = False
@@ -151,25 +156,6 @@ class NeuralEstimator(ModelHolder):
     ) -> float:
         """Return the watched value on validation rows, higher = better."""
         return -loss
-
-    # ---- input --------------------------------------------------------------------------------
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        return tags
-
-    def _rows(self, X: Any, reset: bool = False) -> np.ndarray:
-        """Check ``X`` and return it as one float32 matrix; learn the columns if ``reset``."""
-        if isinstance(X, pd.DataFrame):
-            validate_data(self, X, reset=reset, skip_check_array=True)
-            if not len(X):
-                raise ValueError(f"X has 0 sample(s) (shape={X.shape}); at least 1 is required.")
-        else:
-            X = validate_data(self, X, reset=reset, dtype="numeric", ensure_all_finite=False)
-        if reset:
-            self.columns_ = fit_columns(X, self.categorical)
-        return encode_columns(X, self.columns_)
 
     # ---- training -----------------------------------------------------------------------------
 

@@ -21,7 +21,12 @@ TIMES = ("datetime64", "datetime", "date", "timedelta64", "timedelta", "time", "
 LARGEST_INTEGER = 2**24  # float32 holds every whole number up to here
 
 
-def fit_columns(X: pd.DataFrame | np.ndarray, categorical: Sequence[Any] | None = None) -> Columns:
+def fit_columns(
+    X: pd.DataFrame | np.ndarray,
+    categorical: Sequence[Any] | None = None,
+    special_codes: Mapping[Any, Sequence[float]] | None = None,
+    min_frequency: float | None = None,
+) -> Columns:
     """Describe each column of the training rows as plain data.
 
     Parameters
@@ -30,16 +35,22 @@ def fit_columns(X: pd.DataFrame | np.ndarray, categorical: Sequence[Any] | None 
     categorical : sequence of column names or positions, optional
         Columns to treat as categories although they hold numbers. In a DataFrame, text and
         ``category`` columns are categories anyway.
+    special_codes : mapping of column name or position to sequence of numbers, optional
+        Numbers that are no amounts.
+    min_frequency : int or float, optional
+        Rows, or share of the rows, that a category needs to be one of its own.
 
     Returns
     -------
     list of dict
-        ``name``, ``kind`` (``"number"`` or ``"category"``), ``categories``, ``has_missing``.
+        ``name``, ``kind`` (``"number"`` or ``"category"``), ``categories``, ``has_missing``; where
+        there are any, ``special_codes``.
 
     Raises
     ------
     ValueError
-        A name in ``categorical`` is no column; there is no column; or a column holds what is
+        A name in ``categorical`` or ``special_codes`` is no column; a special code is no number
+        that its column can hold; there is no column; or a column holds what is
         neither numbers nor categories: dates, lists, complex numbers, numbers as objects.
     """
     import pandas as pd
@@ -48,8 +59,12 @@ def fit_columns(X: pd.DataFrame | np.ndarray, categorical: Sequence[Any] | None 
         X = pd.DataFrame(X, columns=[f"x{i}" for i in range(X.shape[1])])
     if not X.shape[1]:
         raise ValueError(f"X has 0 feature(s) (shape={X.shape}); a minimum of 1 is required")
-    chosen = _positions(X, [] if categorical is None else categorical)
-    columns = []
+    chosen = set(_positions(X, [] if categorical is None else categorical, "categorical"))
+    coded = special_codes or {}
+    codes_at = dict(zip(_positions(X, list(coded), "special_codes"), coded.values(), strict=True))
+    least = min_frequency or 0
+    least = least * len(X) if isinstance(least, float) else least
+    columns: Columns = []
     for i, name in enumerate(X.columns):
         series = X.iloc[:, i]
         is_category = i in chosen or not _is_number(series.dtype)
@@ -60,10 +75,12 @@ def fit_columns(X: pd.DataFrame | np.ndarray, categorical: Sequence[Any] | None 
             {
                 "name": str(name),
                 "kind": "category" if is_category else "number",
-                "categories": _categories(series) if is_category else [],
+                "categories": _categories(series, least) if is_category else [],
                 "has_missing": bool(series.isna().any()),
             }
         )
+        if i in codes_at:
+            columns[-1]["special_codes"] = _special(codes_at[i], series, name, is_category)
     return columns
 
 
@@ -253,24 +270,41 @@ def _check_names(came: list[str], columns: Columns) -> None:
         )
 
 
-def _positions(X: pd.DataFrame, categorical: Sequence[Any]) -> set[int]:
+def _positions(X: pd.DataFrame, columns: Sequence[Any], parameter: str) -> list[int]:
     names = list(X.columns)
-    positions = set()
-    for wanted in categorical:
+    positions = []
+    for wanted in columns:
         if wanted in names:
-            positions.add(names.index(wanted))
+            positions.append(names.index(wanted))
         elif isinstance(wanted, int) and 0 <= wanted < len(names):
-            positions.add(wanted)
+            positions.append(wanted)
         else:
-            raise ValueError(f"categorical names {wanted!r}, which is no column of X: {names}")
+            raise ValueError(f"{parameter} names {wanted!r}, which is no column of X: {names}")
     return positions
 
 
-def _categories(series: pd.Series[Any]) -> list[Any]:
-    """Return the categories of training rows as plain sorted values."""
+def _special(codes: Any, series: pd.Series[Any], name: Any, is_category: bool) -> list[float]:
+    """Return the special codes of a column of numbers, or say why they cannot be."""
+    where = f"special_codes[{str(name)!r}]={shown(codes)}"
+    if is_category:
+        raise ValueError(f"{where}: the column is a category, where each code is one already")
+    if isinstance(codes, str | bytes | Mapping) or not hasattr(codes, "__len__"):
+        raise ValueError(f"{where}; allowed: a sequence of numbers, such as [-9, -8]")
+    for code in codes:
+        number = isinstance(code, Number) and not isinstance(code, bool | np.bool_ | complex)
+        if not number or not abs(code) <= np.finfo(np.float32).max:
+            raise ValueError(f"{where}: {shown(code)} is no number; allowed: numbers")
+        if _is_integer(series.dtype) and code != round(code):
+            raise ValueError(f"{where}: {code} is no whole number; allowed: {series.dtype}")
+    return sorted({float(code) for code in codes})
+
+
+def _categories(series: pd.Series[Any], least: float = 0) -> list[Any]:
+    """Return the categories of at least so many training rows as plain sorted values."""
     import pandas as pd
 
-    present = series.dropna().unique()
+    counts = series.dropna().value_counts(sort=False)
+    present = counts.index[(counts >= max(least, 1)).to_numpy()]
     values = pd.Series(present).astype(object).tolist()
     try:
         return sorted(values)

@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import numpy as np
+import pandas as pd
 from sklearn.base import BaseEstimator
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, validate_data
 
-from fintech_dl.estimators.columns import Columns
+from fintech_dl.estimators.columns import Columns, encode_columns, fit_columns
 from fintech_dl.estimators.live import Live, lease, structure
 from fintech_dl.estimators.rows import in_blocks
 from fintech_dl.estimators.settings import CHECKED
@@ -23,16 +24,36 @@ from fintech_dl.networks.parameters import check_parameters, shown
 class ModelHolder(BaseEstimator):
     """Base that keeps a Keras model for an estimator; the fitted state is arrays, never the model.
 
-    Expects the field ``network`` and the fitted attributes ``columns_``, ``weights_`` and
-    ``members_``.
+    Expects the fields ``network``, ``categorical``, ``special_codes`` and ``min_frequency`` and the
+    fitted attributes ``columns_``, ``weights_`` and ``members_``.
     """
 
     network: Network | None
+    categorical: Any
+    special_codes: Any
+    min_frequency: Any
     columns_: Columns
     weights_: list[np.ndarray]
     members_: list[dict[str, Any]]
 
     embed: ClassVar[bool] = True
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
+
+    def _rows(self, X: Any, reset: bool = False) -> np.ndarray:
+        """Check ``X`` and return it as one float32 matrix; learn the columns if ``reset``."""
+        if isinstance(X, pd.DataFrame):
+            validate_data(self, X, reset=reset, skip_check_array=True)
+            if not len(X):
+                raise ValueError(f"X has 0 sample(s) (shape={X.shape}); at least 1 is required.")
+        else:
+            X = validate_data(self, X, reset=reset, dtype="numeric", ensure_all_finite=False)
+        if reset:
+            self.columns_ = fit_columns(X, self.categorical, self.special_codes, self.min_frequency)
+        return encode_columns(X, self.columns_)
 
     def _default_network(self) -> Network:
         """Return the network used when none is given."""
@@ -84,10 +105,7 @@ class ModelHolder(BaseEstimator):
 
     def _leased(self, network: Network, seed: int = 0) -> Live:
         """Lease a live model of this estimator's structure, freshly initialised from the seed."""
-        columns = [
-            [column["name"], column["kind"], len(column["categories"]), column["has_missing"]]
-            for column in self.columns_
-        ]
+        columns = [{**column, "categories": len(column["categories"])} for column in self.columns_]
         try:
             key = (type(self), structure([network, columns, self._shape()]))
         except TypeError:

@@ -23,6 +23,7 @@ from fintech_dl import (
     NeuralDetector,
     NeuralEncoder,
     NeuralRegressor,
+    TabM,
     hyperparameters,
 )
 from fintech_dl.networks.base import keras
@@ -41,10 +42,13 @@ NETWORKS = (
     Autoencoder,
     partial(Autoencoder, kind="cnn"),
     partial(Autoencoder, kind="lstm"),
+    TabM,
 )
 WRONG = (-1, NAN, INF, -INF, "unknown", object(), object, b"x", {"a": 1}, {1}, (0,), (NAN,), 3 + 4j)
 NO_FLAG = (*WRONG, 0, 1, 0.5, "True", [True])
 ZERO = (*WRONG, 0)
+COUNTS = ("epochs", "batch_size", "patience", "n_members", "kernel_size", "channels", "code")
+COUNTS += ("k", "bins", "embedding_units", "frequencies")
 
 
 def wrong_values(name, default):
@@ -52,21 +56,37 @@ def wrong_values(name, default):
         return ["LSTM", 3, MLP, object()]
     if isinstance(default, bool):
         return [*NO_FLAG, None]
-    if name in ("loss", "monitor", "optimizer", "schedule", "average", "kind", "activation"):
+    if name in (
+        "loss",
+        "monitor",
+        "optimizer",
+        "schedule",
+        "average",
+        "kind",
+        "activation",
+        "embedding",
+    ):
         return [*ZERO, True, "", "x" * 10**6]
     if name in ("hidden", "units", "filters"):
         return [*ZERO, True, None, 1.5, (3, 0), (3, 1.5), [[3]], "3", [None]]
-    if name in ("epochs", "batch_size", "patience", "n_members", "kernel_size", "channels", "code"):
+    if name in COUNTS:
         return [*ZERO, True, 1.5, "3"]
     if name in ("random_state", "verbose"):
         return [*WRONG[1:], 1.5, True, *([-1, 2**32] if name == "random_state" else [])]
     if name == "categorical":
         return [3, "amount", NAN, {"a": 1}, [7], ["no such column"]]
+    if name == "special_codes":
+        return [3, "amount", {"a": [1]}, {0: ["x"]}, {0: [NAN]}, {0: 3}, {0: "3"}, {0: [True]}]
+    if name == "min_frequency":
+        return [*ZERO[:-1], True, 1.5, "3"]
     if name == "cv":
         return [-1, 0, 1, NAN, "unknown", [], (0,), {"a": 1}, object, True]
     if name == "class_weight":
         return [-1, "unknown", [], {0: -1.0, 1: 1.0}, {0: NAN, 1: 1.0}, {0: "x", 1: 1.0}]
     return [*WRONG, True, "0.5", [0.5]]
+
+
+NAMED = ("categorical", "special_codes")
 
 
 def check(name, value, make):
@@ -76,7 +96,7 @@ def check(name, value, make):
     assert len(told) < 500
     assert "\x1b" not in told
     shown = repr(value)[:40]
-    assert shown in told or (name, type(value)) == ("class_weight", dict) or name == "categorical"
+    assert shown in told or (name, type(value)) == ("class_weight", dict) or name in NAMED
     assert "allowed" in told or "must be" in told or "which is no column" in told
 
 

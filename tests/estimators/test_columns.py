@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fintech_dl import NeuralClassifier
 from fintech_dl.estimators.columns import encode_columns, fit_columns
 
 CATEGORIES = [
@@ -98,3 +99,64 @@ def test_what_no_number_can_be_is_refused_by_name(kind, values, told):
     rows = {"x": kind(values)}
     with pytest.raises(ValueError, match=told):
         encode_columns(pd.DataFrame(rows) if kind is pd.Series else rows, columns)
+
+
+def coded():
+    """Return rows whose target depends on whether a number is missing for one of two reasons."""
+    rng = np.random.default_rng(3)
+    frame = pd.DataFrame({"months": rng.integers(0, 60, 600), "amount": rng.normal(size=600)})
+    frame.loc[::3, "months"] = -9
+    frame.loc[1::3, "months"] = -8
+    return frame, (frame["months"] == -9).astype(int)
+
+
+def test_a_special_code_counts_as_missing_and_has_an_indicator():
+    frame, y = coded()
+    codes = {"months": [-8, -9]}
+    model = NeuralClassifier(special_codes=codes, epochs=20, learning_rate=0.01, random_state=0)
+    model.fit(frame, y)
+    assert model.columns_[0]["special_codes"] == [-9.0, -8.0]
+    encoding = model._live().model.get_layer("encoding")
+    amounts = frame["months"][frame["months"] >= 0]
+    np.testing.assert_allclose(np.asarray(encoding.mean)[0], amounts.mean(), rtol=1e-5)
+    encoded = np.asarray(encoding(frame.to_numpy(np.float32)))
+    assert encoded.shape == (600, 4)
+    np.testing.assert_array_equal(encoded[:, 2], frame["months"] == -9)
+    np.testing.assert_array_equal(encoded[:, 3], frame["months"] == -8)
+    assert not encoded[frame["months"] < 0, 0].any()
+    assert model.score(frame, y) == 1.0
+
+
+def test_special_codes_are_part_of_a_network_s_structure():
+    frame, y = coded()
+    first = NeuralClassifier(special_codes={"months": [-9]}, epochs=1, random_state=0).fit(frame, y)
+    del first
+    model = NeuralClassifier(special_codes={"months": [-8]}, epochs=1, random_state=0).fit(frame, y)
+    encoded = np.asarray(model._live().model.get_layer("encoding")(frame.to_numpy(np.float32)))
+    np.testing.assert_array_equal(encoded[:, 2], frame["months"] == -8)
+
+
+@pytest.mark.parametrize(
+    ("codes", "told"),
+    [
+        ({"years": [-9]}, "special_codes names 'years', which is no column"),
+        ({"months": ["unknown"]}, "'unknown' is no number; allowed: numbers"),
+        ({"months": [-9.5]}, "-9.5 is no whole number; allowed: int64"),
+        ({"months": [float("nan")]}, "nan is no number"),
+        ({"months": -9}, "allowed: a sequence of numbers"),
+        ({"home": [-9]}, "the column is a category, where each code is one already"),
+    ],
+    ids=str,
+)
+def test_special_codes_that_cannot_be_are_refused(codes, told):
+    frame, y = coded()
+    frame["home"] = "own"
+    with pytest.raises(ValueError, match=told):
+        NeuralClassifier(special_codes=codes).fit(frame, y)
+
+
+@pytest.mark.parametrize(("least", "left"), [(None, "abc"), (2, "ab"), (20, "a"), (0.15, "ab")])
+def test_rare_categories_count_as_unseen(least, left):
+    frame = pd.DataFrame({"home": ["a"] * 80 + ["b"] * 19 + ["c"]})
+    columns = fit_columns(frame, min_frequency=least)
+    assert columns[0]["categories"] == list(left)
