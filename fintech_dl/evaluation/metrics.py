@@ -7,7 +7,7 @@ computes the same numbers fast for many resamples.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,13 @@ from fintech_dl.evaluation.alerts import probabilities as probabilities
 
 Floats = NDArray[np.float64]
 TINY = float(np.finfo(np.float64).eps)
+
+
+class Separation(NamedTuple):
+    """The largest distance between two cumulative shares, and the score at which it occurs."""
+
+    value: float
+    score: float
 
 
 def average_precision(y: ArrayLike, score: ArrayLike, *, weight: ArrayLike | None = None) -> float:
@@ -47,6 +54,56 @@ def roc_auc(y: ArrayLike, score: ArrayLike, *, weight: ArrayLike | None = None) 
     """
     _both_classes(y, weight)
     return float(sklearn_metrics.roc_auc_score(y, score, sample_weight=weight))
+
+
+def gini(y: ArrayLike, score: ArrayLike, *, weight: ArrayLike | None = None) -> float:
+    """Return the Gini coefficient, 2 AUC - 1: 0 is guessing, 1 perfect, below 0 upside down.
+
+    Equal to the accuracy ratio of the CAP curve (``curves.accuracy_ratio``), ties included.
+
+    Examples
+    --------
+    >>> from fintech_dl.evaluation.metrics import gini
+    >>> gini([0, 1, 0, 1], [0.1, 0.4, 0.5, 0.8])
+    0.5
+    """
+    return 2 * roc_auc(y, score, weight=weight) - 1
+
+
+def ks(y: ArrayLike, score: ArrayLike, *, weight: ArrayLike | None = None) -> Separation:
+    """Return the Kolmogorov-Smirnov distance between the scores of positives and of negatives.
+
+    The most by which the share of positives at or above a score exceeds that of negatives. Only
+    this direction counts, so that scores which are upside down get 0 and not a high value.
+
+    Parameters
+    ----------
+    y, score : array of shape (n_rows,)
+    weight : array of shape (n_rows,), optional
+
+    Returns
+    -------
+    Separation
+        ``value`` from 0 to 1, and ``score``: the rows at or above it are parted best from those
+        below (the highest such score; infinity where the distance is 0).
+
+    Raises
+    ------
+    DataError
+        One class only.
+
+    Examples
+    --------
+    >>> from fintech_dl.evaluation.metrics import ks
+    >>> ks([0, 0, 1, 1], [0.1, 0.6, 0.5, 0.8])
+    Separation(value=0.5, score=0.8)
+    """
+    _both_classes(y, weight)
+    false, true, thresholds = sklearn_metrics.roc_curve(
+        y, score, sample_weight=weight, drop_intermediate=False
+    )
+    at = int(np.argmax(true - false))
+    return Separation(float(true[at] - false[at]), float(thresholds[at]))
 
 
 def recall_at_fpr(

@@ -260,6 +260,17 @@ def _roc_auc(sums: Floats) -> Floats:
     return ratio((positive * below).sum(axis=1), all_positive * all_negative)
 
 
+def _gini(sums: Floats) -> Floats:
+    return np.asarray(2 * _roc_auc(sums) - 1)
+
+
+def _ks(sums: Floats) -> Floats:
+    positive, negative = halves(sums)
+    caught = ratio(positive.cumsum(axis=1), positive.sum(axis=1, keepdims=True))
+    alarmed = ratio(negative.cumsum(axis=1), negative.sum(axis=1, keepdims=True))
+    return np.asarray((caught - alarmed).max(axis=1))
+
+
 def _recall_at_fpr(sums: Floats, fpr: float) -> Floats:
     positive, negative = halves(sums)
     true, false = positive.cumsum(axis=1), negative.cumsum(axis=1)
@@ -358,6 +369,8 @@ def _sparse(
 METRICS: dict[str, Metric] = {
     "average_precision": Metric(ranking_sums, _average_precision),
     "roc_auc": Metric(ranking_sums, _roc_auc),
+    "gini": Metric(ranking_sums, _gini),
+    "ks": Metric(ranking_sums, _ks),
     "brier": Metric(_brier_sums, _mean, higher_is_better=False),
     "log_loss": Metric(_log_loss_sums, _mean, higher_is_better=False),
     "ece": Metric(_ece_sums, _ece, higher_is_better=False),

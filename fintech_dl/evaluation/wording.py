@@ -32,6 +32,17 @@ _METRICS = {
         "area under the ROC curve",
         "chance that a random positive scores above a random negative; 1 is perfect, .5 guessing",
     ),
+    "gini": Metric(
+        "Gini",
+        "Gini coefficient",
+        "2 AUC - 1, also called accuracy ratio; 1 is perfect, 0 guessing",
+    ),
+    "ks": Metric(
+        "KS",
+        "Kolmogorov-Smirnov distance",
+        "the most by which the share of positives at or above a score exceeds that of negatives; "
+        "1 is perfect, 0 guessing",
+    ),
     "precision": Metric("Precision", "precision", "share of the alerts that are right"),
     "recall": Metric("Recall", "recall", "share of the positives that are caught"),
     "f1": Metric("F1", "F1 score", "harmonic mean of precision and recall; 1 is perfect"),

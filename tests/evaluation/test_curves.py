@@ -6,11 +6,14 @@ import pytest
 import sklearn.metrics
 from scipy.stats import beta
 
-from fintech_dl.errors import UsageError
+from fintech_dl.errors import DataError, UsageError
 from fintech_dl.evaluation import metrics
 from fintech_dl.evaluation.curves import (
+    accuracy_ratio,
     calibration_curve,
+    cap_curve,
     jeffreys,
+    lift_table,
     precision_recall_curve,
     roc_curve,
 )
@@ -111,3 +114,80 @@ def test_jeffreys_constants():
 def test_scores_that_are_no_probabilities_are_refused():
     with pytest.raises(UsageError, match="between 0 and 1"):
         calibration_curve(Outcome([0, 1], [0.0, 3.0]))
+
+
+# ---- CAP and lift -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("weighted", [True, False])
+@pytest.mark.parametrize("digits", [1, 2, 9])
+def test_the_accuracy_ratio_is_the_gini_also_with_ties(weighted, digits):
+    o = outcome(weighted=weighted, digits=digits)
+    assert accuracy_ratio(o) == pytest.approx(metrics.gini(o.y, o.score, weight=o.weight))
+    with pytest.raises(DataError, match="both classes"):
+        accuracy_ratio(Outcome(y=[1, 1], score=[0, 1]))
+
+
+@pytest.mark.parametrize("weighted", [True, False])
+def test_the_cap_curve_takes_rows_from_the_top(weighted):
+    o = outcome(weighted=weighted, digits=9)
+    order = np.argsort(-o.score)
+    population = np.append(0, np.cumsum(o.weights[order])) / o.weights.sum()
+    positives = (o.weights * o.y)[order]
+    captured = np.append(0, np.cumsum(positives)) / positives.sum()
+    curve = cap_curve(o, n=30)
+    np.testing.assert_allclose(
+        curve["captured"], np.interp(curve["population"], population, captured), atol=1e-12
+    )
+    assert (curve["low"] <= curve["captured"] + 1e-9).all()
+    assert (curve["high"] >= curve["captured"] - 1e-9).all()
+    assert (curve["perfect"] >= curve["captured"] - 1e-9).all()
+    assert (curve["perfect"] < 1).sum() == pytest.approx(100 * rate(o), abs=1)
+    ideal = Outcome(y=o.y, score=o.y, weight=o.weight)
+    same = cap_curve(ideal, n=20)
+    np.testing.assert_allclose(same["captured"], same["perfect"], atol=1e-12)
+
+
+def rate(o):
+    return np.average(o.y, weights=o.weights)
+
+
+def test_equal_scores_give_a_straight_cap_curve():
+    curve = cap_curve(Outcome(y=[0, 1, 0, 1, 0], score=np.full(5, 0.4)), n=20)
+    np.testing.assert_allclose(curve["captured"], curve["population"])
+
+
+@pytest.mark.parametrize("weighted", [True, False])
+def test_lift_by_decile(weighted):
+    o = outcome(weighted=weighted, digits=9)
+    table = lift_table(o)
+    assert table["bin"].tolist() == list(range(1, 11))
+    assert table["rows"].sum() == len(o)
+    assert table["positives"].sum() == o.y.sum()
+    top = table.iloc[0]
+    assert (top["lowest"], top["highest"]) == (
+        o.score[o.score >= top["lowest"]].min(),
+        o.score.max(),
+    )
+    at = o.score >= top["lowest"]
+    assert top["rows"] == at.sum()
+    assert top["rate"] == pytest.approx(np.average(o.y[at], weights=o.weights[at]))
+    assert top["lift"] == pytest.approx(top["rate"] / rate(o))
+    assert top["low"] < top["rate"] < top["high"]
+    np.testing.assert_allclose(table["share"], 0.1, atol=0.01)
+    third = table.iloc[2]
+    at = o.score >= third["lowest"]
+    caught = (o.weights * o.y)[at].sum() / (o.weights * o.y).sum()
+    assert third["cumulative_captured"] == pytest.approx(caught)
+    assert third["cumulative_lift"] == pytest.approx(
+        caught / (o.weights[at].sum() / o.weights.sum())
+    )
+    assert table["cumulative_lift"].iloc[-1] == pytest.approx(1)
+
+
+def test_lift_of_tied_scores_and_without_positives():
+    table = lift_table(Outcome(y=[0, 1, 0, 1], score=[0.5, 0.5, 0.5, 0.9]), bins=4)
+    assert table["rows"].tolist() == [1, 3]
+    assert table["captured"].tolist() == [0.5, 0.5]
+    with pytest.raises(DataError, match="no positives"):
+        lift_table(Outcome(y=[0, 0], score=[0.1, 0.2]))

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import ks_2samp
 from sklearn import metrics as sk
 
 from fintech_dl.errors import DataError, UsageError
@@ -39,6 +40,8 @@ def test_integer_weights_equal_repeated_rows():
     for measure in (
         metrics.average_precision,
         metrics.roc_auc,
+        metrics.gini,
+        lambda *a, **k: metrics.ks(*a, **k).value,
         metrics.brier,
         metrics.log_loss,
         metrics.ece,
@@ -71,6 +74,27 @@ def test_recall_at_fpr_equals_a_loop_over_thresholds():
             if w[alert & (y == 0)].sum() <= fpr * w[y == 0].sum():
                 best = max(best, w[alert & (y == 1)].sum() / w[y == 1].sum())
         assert metrics.recall_at_fpr(y, score, fpr, weight=w) == pytest.approx(best)
+
+
+@pytest.mark.parametrize("ties", [True, False])
+def test_ks_equals_scipy_and_says_where(ties):
+    y, score, w = scored(ties=ties)
+    found = metrics.ks(y, score)
+    theirs = ks_2samp(score[y == 1], score[y == 0])
+    assert found.value == pytest.approx(theirs.statistic)
+    high = score >= found.score
+    assert high[y == 1].mean() - high[y == 0].mean() == pytest.approx(found.value)
+    weighted = metrics.ks(y, score, weight=w)
+    high = score >= weighted.score
+    caught = np.average(high[y == 1], weights=w[y == 1])
+    assert caught - np.average(high[y == 0], weights=w[y == 0]) == pytest.approx(weighted.value)
+
+
+def test_scores_upside_down_have_no_ks_and_a_gini_below_0():
+    y, score, _ = scored(ties=False)
+    assert metrics.ks([0, 0, 1, 1], [4, 3, 2, 1]) == (0.0, np.inf)
+    assert metrics.gini(y, -score) == pytest.approx(-metrics.gini(y, score))
+    assert metrics.gini([0, 1], [1, 2]) == metrics.ks([0, 1], [1, 2]).value == 1
 
 
 def test_precision_at_k_is_the_mean_over_orders_of_ties():
@@ -159,6 +183,7 @@ def test_days_are_those_of_the_wall_clock():
     [
         (lambda: metrics.roc_auc([0, 0], [1, 2]), DataError, "0 positive and 2 negative"),
         (lambda: metrics.roc_auc([0, 1], [1, 2], weight=[1, 0]), DataError, "weights 0 and 1"),
+        (lambda: metrics.ks([0, 0], [1, 2]), DataError, "0 positive and 2 negative"),
         (lambda: metrics.average_precision([1, 1], [1, 2]), DataError, "2 positive and 0"),
         (lambda: metrics.brier([0, 1], [-1, 2]), UsageError, "run from -1 to 2"),
         (lambda: metrics.log_loss([0, 1], [0, 37.2]), UsageError, r"add \[calibration\]"),

@@ -11,6 +11,8 @@ from fintech_dl.evaluation.outcomes import METRICS, Outcome, evaluate, metric
 NAMES = [
     "average_precision",
     "roc_auc",
+    "gini",
+    "ks",
     "recall_at_fpr_0.1",
     "recall_at_fpr_5",
     "brier",
@@ -42,6 +44,8 @@ def definition(name, o, w):
         return metrics.savings(o.y, o.alerts, o.amount, o.false_alarm, weight=w)
     if name.startswith("recall_at_fpr_"):
         return metrics.recall_at_fpr(o.y, o.score, float(name.split("_")[-1]) / 100, weight=w)
+    if name == "ks":
+        return metrics.ks(o.y, o.score, weight=w).value
     return getattr(metrics, name)(o.y, o.score, weight=w)
 
 

@@ -165,3 +165,9 @@ def test_seconds(value, text):
 )
 def test_general(value, text):
     assert general(value) == text
+
+
+@pytest.mark.parametrize(("name", "short"), [("gini", "Gini"), ("ks", "KS")])
+def test_measures_of_credit_scores_have_words(name, short):
+    assert metric(name).short == short
+    assert "guessing" in metric(name).text
