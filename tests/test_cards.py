@@ -80,6 +80,20 @@ def test_shipped_dataset_cards_parse(name):
     assert card.source.kind == "synthetic" or card.source.sha256
 
 
+def test_a_dataset_card_may_be_like_another(mine):
+    own = '[source]\nkind = "synthetic"\nuse = "stand_in"\n'
+    like = 'title = "Made up"\nlicence = "own"\nlike = "payments"\n' + own
+    (mine / "copy.toml").write_text(like)
+    copy, real = dataset_card("copy"), dataset_card("payments")
+    assert (copy.columns, copy.contract) == (real.columns, real.contract)
+    assert (copy.title, copy.source.use, copy.like) == ("Made up", "stand_in", "payments")
+    (mine / "copy.toml").write_text(like + '[contract]\nkey = "at"\n')
+    assert dataset_card("copy").contract.key == "at"
+    changed(mine / "copy.toml", '"payments"', '"payment"')
+    with pytest.raises(CardError, match=r"unknown dataset 'payment'; did you mean 'payments'\?"):
+        dataset_card("copy")
+
+
 @pytest.mark.parametrize("name", [p.stem for p in shipped("pipelines").glob("*.toml")])
 def test_shipped_pipeline_cards_parse(name):
     card = pipeline_card(name)
@@ -195,6 +209,8 @@ def test_a_wrong_dataset_card_says_what_is_wrong(mine, old, new, told):
         ('dataset = "payments"', 'dataset = "payment"', r"did you mean 'payments'\?"),
         ("[test]", "[decision]\nrule = 'cots'\n[test]", r"decision: rule: .*mean 'cost'\?"),
         ("[test]", "[calibration]\nmetod = 'sigmoid'\n[test]", r"did you mean 'method'\?"),
+        ("[test]", "[calibration]\nmethod = 'beta'\nprior = 2\n[test]", "prior: got 2, expected"),
+        ("[test]", "[calibration]\nmethod = 'beta'\nfraction = 0.0\n[test]", "fraction: got 0"),
         ("[test]", "[search]\nspaces = {}\n[test]", r"search: .*did you mean 'space'\?"),
         ("[test]", "[search]\n[test]", "search.space: names nothing to try; write addresses"),
         ("[test]", "[search]\nmethod = 'gird'\n[test]", r"search: method: .*mean 'grid'\?"),

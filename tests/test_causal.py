@@ -62,7 +62,27 @@ def independent_rows() -> pd.DataFrame:
     return pd.DataFrame({**amounts, "is_fraud": random.integers(0, 2, 300)})
 
 
+MONTHS = {name: [f"{name}_{k}" for k in range(1, 5)] for name in ("bills", "payments", "status")}
+
+
+def statements() -> pd.DataFrame:
+    random = np.random.default_rng(2)
+    n, columns = 300, [column for names in MONTHS.values() for column in names]
+    frame = pd.DataFrame(random.integers(-2, 900, (n, len(columns))), columns=columns)
+    days = np.sort(random.integers(0, 50, n)).astype("timedelta64[D]")
+    frame["time"] = np.datetime64("2024-01-01", "us") + days
+    return frame.assign(limit=random.integers(0, 1000, n), defaulted=random.integers(0, 2, n))
+
+
 SAMPLES = {
+    "credit.card_statements": [
+        Sample(
+            statements,
+            "time",
+            ("defaulted",),
+            {"target": "defaulted", "when": "time", "limit": "limit", **MONTHS},
+        )
+    ],
     "transactions.card_history": [
         of_transactions(),
         of_transactions(extra=False, delay_days=0, windows=[0.5, 3]),

@@ -19,6 +19,7 @@ from fintech_dl.cards.pipelines import (
     check_pipeline,
 )
 from fintech_dl.cards.splits import Split, duration
+from fintech_dl.cards.validation import Validation
 from fintech_dl.errors import CardError
 from fintech_dl.folders import card_folders
 from fintech_dl.records import build, nearest, read_toml
@@ -35,6 +36,7 @@ __all__ = [
     "Source",
     "Split",
     "Test",
+    "Validation",
     "dataset_card",
     "duration",
     "names",
@@ -64,7 +66,11 @@ def dataset_card(name: str | Path) -> DatasetCard:
     'synthetic'
     """
     path = _find("datasets", name)
-    card = build(DatasetCard, read_toml(path), str(path))
+    raw = read_toml(path)
+    if isinstance(like := raw.get("like"), str):
+        other = read_toml(_find("datasets", like))
+        raw = {key: other[key] for key in ("columns", "contract") if key in other} | raw
+    card = build(DatasetCard, raw, str(path))
     check_dataset(card, str(path))
     return replace(card, name=path.stem, folder=path.parent)
 
@@ -100,7 +106,10 @@ def pipeline_card(
         for parent in parents:
             at = at.setdefault(parent, {}) if isinstance(at, dict) else None
         if not isinstance(at, dict):
-            raise CardError(f"{path}: {key!r} is no key of a table of this card")
+            tables = ", ".join(sorted(name for name in raw if isinstance(raw[name], dict)))
+            raise CardError(
+                f"{path}: {key!r} is no key of a table of this card; the tables are: {tables}"
+            )
         at[last] = value
     card = build(PipelineCard, raw, str(path))
     check_pipeline(card, str(path))

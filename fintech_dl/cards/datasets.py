@@ -71,7 +71,10 @@ class Column:
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetCard:
-    """A dataset: origin, licence, columns and contract. ``split`` holds its published split."""
+    """A dataset: origin, licence, columns and contract. ``split`` holds its published split.
+
+    ``like`` names another dataset card, whose columns and contract hold where this one has none.
+    """
 
     title: str
     licence: str
@@ -82,6 +85,7 @@ class DatasetCard:
     limits: list[str] = field(default_factory=list)
     contract: Contract = field(default_factory=Contract)
     split: dict[str, Any] = field(default_factory=dict)
+    like: str = ""
     name: str = ""
     folder: Path = Path()
 

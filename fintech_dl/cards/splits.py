@@ -17,9 +17,10 @@ class Split:
     ``gap`` is the time between the end of training and the start of the test, in which labels are
     not yet known. ``start`` is the first training day of the latest fold (default: the latest
     possible). ``remove_known`` drops from the test whoever is known as a fraud case already.
+    ``shuffled_kfold`` shuffles rows without times into ``folds`` parts of equal class shares.
     """
 
-    kind: Literal["holdout", "prequential", "purged_kfold"]
+    kind: Literal["holdout", "prequential", "purged_kfold", "shuffled_kfold"]
     train: str = ""
     gap: str = "0d"
     test: str = ""

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from fintech_dl.cards import DatasetCard
-from fintech_dl.data.frames import SUFFIXES, Reading, read_dataset
+from fintech_dl.data.frames import SUFFIXES, Reading, read_dataset, write_csv
 from fintech_dl.errors import OutputError, UsageError, not_written
 from fintech_dl.folders import replacing
 
@@ -67,7 +67,8 @@ def describe(card: DatasetCard, n_rows: int = 5) -> dict[str, Any]:
 def export(card: DatasetCard, path: Path) -> Reading:
     """Write the clean rows of a dataset to a file that its card can read again.
 
-    Columns have the names of the source, so that the file can also be scored.
+    Columns have the names of the source, so that the file can also be scored. In CSV a text that a
+    spreadsheet would take for a formula gets an apostrophe in front; Parquet keeps all as it is.
 
     Parameters
     ----------
@@ -101,7 +102,7 @@ def export(card: DatasetCard, path: Path) -> Reading:
                 frame.to_parquet(part, index=False)
             else:
                 zipped = {"method": "gzip", "mtime": 0} if path.name.endswith(".gz") else None
-                frame.to_csv(part, index=False, lineterminator="\n", compression=zipped)
+                write_csv(frame, part, compression=zipped)
     except OSError as error:
         raise not_written(str(path), error, "choose another file with -o") from error
     return reading

@@ -191,17 +191,46 @@ def write_quarantine(quarantined: pd.DataFrame, path: str | Path) -> Path | None
     """
     if quarantined.empty:
         return None
-    safe = quarantined.rename(columns=lambda name: _harmless(pd.Series([str(name)]))[0])
+    try:
+        with replacing(Path(path)) as part:
+            write_csv(quarantined, part)
+    except OSError as error:
+        raise not_written(str(path), error, "choose another folder") from error
+    return Path(path)
+
+
+def write_csv(frame: pd.DataFrame, path: str | Path, compression: Any = None) -> None:
+    """Write a CSV file of which no spreadsheet takes a text for a formula.
+
+    Names and cells of text that begin with =, +, -, @, a tab or a line break, and are no number,
+    get an apostrophe in front.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import pandas as pd
+    >>> from fintech_dl.data.frames import write_csv
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_csv(pd.DataFrame({"a": ["=1+1", "-1.5", "x"]}), Path(folder) / "a.csv")
+    ...     (Path(folder) / "a.csv").read_text().split()
+    ['a', "'=1+1", '-1.5', 'x']
+    """
+    safe = frame.rename(columns=lambda name: _harmless(pd.Series([str(name)]))[0])
     for name in safe.columns:
         kind = safe[name].dtype
         if kind.kind == "O":  # text, categories, objects
             safe[name] = _harmless(safe[name].astype(object))
-    try:
-        with replacing(Path(path)) as part:
-            safe.to_csv(part, index=False, lineterminator="\n")
-    except OSError as error:
-        raise not_written(str(path), error, "choose another folder") from error
-    return Path(path)
+    texts = [safe[name] for name in safe.columns if safe[name].dtype.kind == "O"]
+    texts.append(safe.columns.to_series())
+    returns = any(cells.astype("str").str.contains("\r").any() for cells in texts)
+    safe.to_csv(  # Python before 3.13 leaves a lone carriage return, which ends a line, unquoted
+        path,
+        index=False,
+        lineterminator="\n",
+        quoting=csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL,
+        compression=compression,
+    )
 
 
 def _harmless(cells: "pd.Series[Any]") -> "pd.Series[Any]":

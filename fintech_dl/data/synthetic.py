@@ -1,8 +1,10 @@
-"""Seeded generators of data that need no download, in the shape of the real ones."""
+"""Seeded generators of data that need no download, in the shape of the real ones.
 
-import sys
+Payments are made here; `credit_book` and `stand_in` have modules of their own.
+"""
+
 from datetime import date
-from inspect import Parameter, getmembers, isfunction, signature
+from inspect import Parameter, signature
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fintech_dl.cards import nearest
+from fintech_dl.data.credit_book import credit_book
+from fintech_dl.data.stand_in import stand_in
 from fintech_dl.errors import CardError, UsageError
 
 DAY = 86_400
@@ -19,7 +23,9 @@ LARGE = 22_000  # cents
 
 
 def generate(use: str, parameters: dict[str, Any], where: str = "source") -> pd.DataFrame:
-    """Call a generator of this module by its name, parameters checked.
+    """Call a generator by its name, parameters checked.
+
+    There are ``card_transactions``, ``card_components``, ``credit_book`` and ``stand_in``.
 
     Raises
     ------
@@ -32,11 +38,8 @@ def generate(use: str, parameters: dict[str, Any], where: str = "source") -> pd.
     >>> len(generate("card_transactions", {"n_customers": 5, "n_terminals": 9, "days": 2})) > 0
     True
     """
-    found = {
-        name: function
-        for name, function in getmembers(sys.modules[__name__], isfunction)
-        if function.__module__ == __name__ and not name.startswith("_") and name != "generate"
-    }
+    generators = (card_transactions, card_components, credit_book, stand_in)
+    found: dict[str, Any] = {function.__name__: function for function in generators}
     if use not in found:
         raise CardError(f"{where}: unknown generator {use!r}; {nearest(use, list(found))}")
     allowed = signature(found[use]).parameters

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit, StratifiedShuffleSplit
+from sklearn.model_selection import (
+    GroupKFold,
+    GroupShuffleSplit,
+    KFold,
+    ShuffleSplit,
+    StratifiedGroupKFold,
+    StratifiedKFold,
+    StratifiedShuffleSplit,
+)
 
 from fintech_dl.errors import DataError, UsageError
 from fintech_dl.table import Table
@@ -96,6 +105,30 @@ def random_cut(
         parts = ShuffleSplit(**options).split(rows)
     kept, cut = next(iter(parts))
     return np.sort(rows[kept]), np.sort(rows[cut])
+
+
+def random_folds(table: Table, n_folds: int, seed: int) -> Iterator[tuple[Positions, Positions]]:
+    """Yield training and test rows of shuffled folds, keeping persons and class shares together.
+
+    Raises
+    ------
+    DataError
+        A class, or the whole table, has fewer rows than there are folds.
+    """
+    y, at = table.y, np.arange(len(table))
+    classes = y is not None and is_classes(y)
+    fewest = int(y.value_counts().min()) if y is not None and classes else len(at)
+    if fewest < n_folds:
+        raise DataError(
+            f"split.folds = {n_folds}: {'the rarest class' if classes else 'the table'} has "
+            f"{fewest} row(s); take fewer folds"
+        )
+    options: dict[str, Any] = {"n_splits": n_folds, "shuffle": True, "random_state": seed}
+    if table.who is not None and table.who.duplicated().any():
+        kind = StratifiedGroupKFold if classes else GroupKFold
+        yield from kind(**options).split(at, y, table.who)
+    else:
+        yield from (StratifiedKFold if classes else KFold)(**options).split(at, y)
 
 
 def is_classes(y: pd.Series[Any]) -> bool:

@@ -77,9 +77,9 @@ def earlier_folds(
     2024-01-18 2024-01-25 2024-01-31
     2024-01-14 2024-01-21 2024-01-27
     """
-    if split.kind == "purged_kfold":
+    if split.kind.endswith("_kfold"):
         raise UsageError(
-            'search: split.kind = "purged_kfold" tests every row and leaves none to search on; '
+            f"search: split.kind = {split.kind!r} tests every row and leaves none to search on; "
             'use "prequential" or "holdout"'
         )
     if table.when is None:

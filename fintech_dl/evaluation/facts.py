@@ -17,6 +17,7 @@ KINDS = {
     "holdout": "The latest rows are the test",
     "prequential": "Folds in time, each tested by a model trained before it",
     "purged_kfold": "Each part of the time is tested by a model trained on the others",
+    "shuffled_kfold": "Each shuffled part of the rows is tested by a model trained on the others",
 }
 
 

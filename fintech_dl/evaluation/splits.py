@@ -12,8 +12,14 @@ from numpy.typing import NDArray
 
 from fintech_dl.cards import Split, duration
 from fintech_dl.errors import DataError, UsageError
-from fintech_dl.evaluation.cuts import Positions, is_classes, random_cut
+from fintech_dl.evaluation.cuts import Positions, is_classes, random_cut, random_folds
 from fintech_dl.table import Table
+
+SHUFFLED = (
+    'these rows have times and must not be shuffled; use kind = "holdout", "prequential" or '
+    '"purged_kfold"'
+)
+TIMED = ("train", "test", "start", "remove_known")  # keys of a split that need times
 
 Bounds = tuple[pd.Timestamp, pd.Timestamp, pd.Timestamp, pd.Timestamp]
 
@@ -56,7 +62,7 @@ def folds(table: Table, split: Split) -> list[Fold]:
     table : Table
     split : cards.Split
         ``holdout``: the latest rows are the test (a stratified random part where the table has no
-        times). ``prequential`` and ``purged_kfold``: see the functions of these names.
+        times). The other kinds: see the functions of these names.
 
     Returns
     -------
@@ -91,10 +97,11 @@ def folds(table: Table, split: Split) -> list[Fold]:
         return prequential(table, split)
     if split.kind == "purged_kfold":
         return purged_kfold(table, split)
+    if split.kind == "shuffled_kfold":
+        return shuffled_kfold(table, split)
     if table.when is not None:
         return [time_holdout(table, split)]
-    if given := [key for key in ("train", "test", "start", "remove_known") if getattr(split, key)]:
-        raise UsageError(f"split.{given[0]} needs times and this table has none; set test_fraction")
+    _refuse_times(split, "this table has none; set test_fraction")
     return [random_holdout(table, split.test_fraction)]
 
 
@@ -218,6 +225,29 @@ def purged_kfold(table: Table, split: Split) -> list[Fold]:
     return found
 
 
+def shuffled_kfold(table: Table, split: Split, seed: int = 0) -> list[Fold]:
+    """Test on each of ``folds`` random parts in turn, train on the others; only without times.
+
+    Class shares are the same in all parts; rows about the same ``who`` stay in one. Where rows
+    have times, scores of shuffled folds flatter: leave ``when`` out of the table to have them.
+
+    Raises
+    ------
+    UsageError, DataError
+        As ``folds``.
+    """
+    if table.when is not None:
+        raise UsageError(SHUFFLED)
+    _refuse_times(split, "shuffled folds have none")
+    if split.folds < 2:
+        raise UsageError(f"split.folds: got {split.folds}, a k-fold split needs 2 or more")
+    parts = enumerate(random_folds(table, split.folds, seed), 1)
+    found = [Fold(f"fold {number}", train, test) for number, (train, test) in parts]
+    for fold in found:
+        _check(table, fold)
+    return found
+
+
 def random_holdout(table: Table, test_fraction: float = 0.25, seed: int = 0) -> Fold:
     """Put a random part of the rows aside as test; only for rows without time.
 
@@ -230,10 +260,7 @@ def random_holdout(table: Table, test_fraction: float = 0.25, seed: int = 0) -> 
         Rows with times: shuffled, the past would be judged by a model that saw the future.
     """
     if table.when is not None:
-        raise UsageError(
-            'these rows have times and must not be shuffled; use kind = "holdout", '
-            '"prequential" or "purged_kfold"'
-        )
+        raise UsageError(SHUFFLED)
     if not 0 < test_fraction < 1:
         raise UsageError(f"split.test_fraction: got {test_fraction}, allowed: above 0, below 1")
     train, test = random_cut(table, np.arange(len(table)), test_fraction, seed)
@@ -280,21 +307,10 @@ def _known_cases(table: Table, since: pd.Timestamp) -> NDArray[np.bool_]:
 
 def _check(table: Table, fold: Fold) -> None:
     """Raise unless training and test have rows and, in a classification, more than one class."""
-    for part, at in (("training", fold.train), ("test", fold.test)):
-        if part == "training":
-            begin, end, left_out, why = (
-                fold.train_from,
-                fold.train_to,
-                fold.purged,
-                "labels unknown",
-            )
-        else:
-            begin, end, left_out, why = (
-                fold.test_from,
-                fold.test_to,
-                fold.removed_known,
-                "known cases",
-            )
+    for part, at, begin, end, left_out, why in (
+        ("training", fold.train, fold.train_from, fold.train_to, fold.purged, "labels unknown"),
+        ("test", fold.test, fold.test_from, fold.test_to, fold.removed_known, "known cases"),
+    ):
         window = "" if begin is None else f" from {begin} to {end}"
         rest = f" ({left_out} left out: {why})" if left_out else ""
         if len(at) == 0:
@@ -332,6 +348,11 @@ def _times(table: Table, split: Split, embargo: bool = False) -> pd.Series[Any]:
             "test; set split.gap"
         )
     return table.when
+
+
+def _refuse_times(split: Split, why: str) -> None:
+    if given := [key for key in TIMED if getattr(split, key)]:
+        raise UsageError(f"split.{given[0]} needs times and {why}")
 
 
 def _length(split: Split, name: str) -> pd.Timedelta:

@@ -15,7 +15,9 @@ from fintech_dl.data.proven import read_proven
 from fintech_dl.evaluation.alerts import decide
 from fintech_dl.scoring.opened import Done, Opened
 
-KEYS = {"use", "target", "when", "weight", "drop", "aside"}
+ROLES = ("target", "when", "weight")  # a column each
+LISTS = ("drop", "protected")  # columns that are no features
+KEYS = {"use", *ROLES, *LISTS, "aside", "positive", "delay_days"}
 
 
 def score_quickly(opened: Opened, file: str | Path, as_of: Any) -> Done | None:
@@ -44,7 +46,7 @@ def score_quickly(opened: Opened, file: str | Path, as_of: Any) -> Done | None:
     if proven is None:
         return None
     columns = proven.columns
-    hidden = {table.get("target"), table.get("when"), table.get("weight"), *table.get("drop", [])}
+    hidden = {table.get(role) for role in ROLES}.union(*(table.get(key, []) for key in LISTS))
     when = columns.get(table["when"]) if table.get("when") else None
     amount = None
     try:

@@ -178,10 +178,10 @@ def readme_table(folder: Path = FOLDER) -> str:
     return "\n".join(markdown_table(lines))
 
 
-def put(text: str, table: str) -> str:
+def put(text: str, table: str, marks: tuple[str, str] = MARKS) -> str:
     """Return a text with the table between its two marks."""
-    before, begin, rest = text.partition(MARKS[0])
-    _, end, after = rest.partition(MARKS[1])
+    before, begin, rest = text.partition(marks[0])
+    _, end, after = rest.partition(marks[1])
     if not begin or not end:
-        raise SystemExit(f"README.md lacks the lines {MARKS[0]} and {MARKS[1]}")
+        raise SystemExit(f"README.md lacks the lines {marks[0]} and {marks[1]}")
     return f"{before}{begin}\n{table}\n{end}{after}"

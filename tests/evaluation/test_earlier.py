@@ -127,6 +127,8 @@ def test_what_cannot_be_divided_is_said():
     split = Split(kind="purged_kfold", folds=3)
     with pytest.raises(UsageError, match="tests every row and leaves none to search on"):
         earlier_folds(table, split, folds(table, split), 3)
+    with pytest.raises(UsageError, match="'shuffled_kfold' tests every row and leaves none"):
+        earlier_folds(table, Split(kind="shuffled_kfold", folds=3), [], 3)
     short = payments(days=18)
     with pytest.raises(DataError, match=r"search: no 9 folds fit before the earliest test \(2024"):
         earlier_folds(short, SPLITS["one week"], folds(short, SPLITS["one week"]), 9)

@@ -4,6 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sklearn.model_selection import StratifiedKFold
+
 from fintech_dl.cards import Split, duration
 from fintech_dl.errors import DataError, UsageError
 from fintech_dl.evaluation.splits import folds, random_holdout
@@ -174,6 +176,28 @@ def test_random_holdout_keeps_a_person_on_one_side():
     assert not set(who[fold.train]) & set(who[fold.test])
 
 
+def test_shuffled_folds_are_those_of_scikit_learn():
+    y = pd.Series((np.random.default_rng(0).random(200) < 0.3).astype(int))
+    table = Table(X=pd.DataFrame({"a": range(200)}), y=y)
+    found = folds(table, Split(kind="shuffled_kfold", folds=5))
+    assert [fold.name for fold in found] == [f"fold {i}" for i in range(1, 6)]
+    known = StratifiedKFold(5, shuffle=True, random_state=0).split(table.X, y)
+    for fold, (train, test) in zip(found, known, strict=True):
+        assert fold.train.tolist() == train.tolist()
+        assert fold.test.tolist() == test.tolist()
+    assert np.bincount(np.concatenate([fold.test for fold in found])).tolist() == [1] * 200
+
+
+@pytest.mark.parametrize("y", [[0, 1] * 50, np.linspace(0, 1, 100)])
+def test_shuffled_folds_keep_a_person_in_one(y):
+    who = pd.Series(np.random.default_rng(0).integers(0, 20, 100))
+    table = Table(X=pd.DataFrame({"a": range(100)}), y=pd.Series(y), who=who)
+    found = folds(table, Split(kind="shuffled_kfold", folds=4))
+    assert sorted(np.concatenate([fold.test for fold in found])) == list(range(100))
+    for fold in found:
+        assert not set(who[fold.train]) & set(who[fold.test])
+
+
 def test_amounts_need_no_two_classes():
     table = Table(X=pd.DataFrame({"a": range(40)}), y=pd.Series(np.linspace(0, 1, 40)))
     assert len(random_holdout(table, 0.25).test) == 10
@@ -210,6 +234,14 @@ UNTIMED = Table(X=pd.DataFrame({"a": range(20)}), y=pd.Series([0, 1] * 10))
             "fold 5: training would begin 2018-03-25",
         ),
         (transactions(), Split(kind="purged_kfold", folds=1), UsageError, "2 or more"),
+        (UNTIMED, Split(kind="shuffled_kfold"), UsageError, "split.folds: got 1, .* 2 or more"),
+        (UNTIMED, Split(kind="shuffled_kfold", folds=11), DataError, "rarest class has 10 row"),
+        (
+            UNTIMED,
+            Split(kind="shuffled_kfold", folds=3, train="7d"),
+            UsageError,
+            "split.train needs times and shuffled folds have none",
+        ),
         (
             transactions(),
             Split(kind="purged_kfold", folds=3, remove_known=True),
@@ -232,6 +264,8 @@ def test_what_cannot_be_split_is_named(table, split, error, text):
 def test_shuffling_rows_with_times_is_an_error():
     with pytest.raises(UsageError, match="must not be shuffled"):
         random_holdout(transactions())
+    with pytest.raises(UsageError, match="must not be shuffled"):
+        folds(transactions(), Split(kind="shuffled_kfold", folds=3))
 
 
 def test_remove_known_needs_persons():

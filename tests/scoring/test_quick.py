@@ -139,6 +139,17 @@ def test_every_decision(artefact, frame, tmp_path, monkeypatch, decision, short)
     assert alerts.tolist() == score(folder, frame)["alert"].tolist()
 
 
+def test_the_short_way_knows_protected_columns_and_delays(artefact, frame, tmp_path, monkeypatch):
+    table = {**read_record(artefact, "cards")["pipeline"]["card"]["table"], "drop": []}
+    table |= {"protected": ["piece"], "delay_days": 30, "positive": "fraud"}
+    folder = changed(artefact, tmp_path / "artefact", table=table)
+    frame[:200].to_parquet(tmp_path / "new.parquet", index=False)
+    forbid_long_way(monkeypatch)
+    score_file(folder, tmp_path / "new.parquet", tmp_path / "out")
+    found = pd.read_parquet(tmp_path / "out" / "scores.parquet")["score"]
+    assert found.tolist() == score(artefact, frame[:200])["score"].tolist()
+
+
 def test_a_graph_that_was_tampered_with_stops_the_short_way_too(artefact, frame, tmp_path, command):
     cards = read_record(artefact, "cards")
     files = {name: data for name, data in read_files(artefact).items() if name != "metrics.json"}

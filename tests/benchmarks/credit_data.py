@@ -1,0 +1,164 @@
+"""The rows and folds of the credit benchmark: every method gets the same."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import RepeatedStratifiedKFold, StratifiedKFold, train_test_split
+
+from fintech_dl.cards import dataset_card
+from fintech_dl.data.files import get_file, verify
+
+
+class Fold(NamedTuple):
+    """Row numbers; ``apart`` is scored too and told apart: labels that are not final yet."""
+
+    train: Any
+    test: Any
+    apart: Any = ()
+
+
+class Data(NamedTuple):
+    """Columns, label (1 = bad), folds, whether rows stand in the order of time."""
+
+    X: pd.DataFrame
+    y: pd.Series
+    folds: list[Fold]
+    ordered: bool = False
+
+
+PROTOCOLS = {
+    "german": "German credit, 1,000 applications: 10 x 5 stratified folds.",
+    "taiwan": "Taiwan default, 30,000 cards: 5 stratified folds.",
+    "bank": "Bank marketing, 41,188 calls in order: first 70 % train, the rest test.",
+    "lending": "Lending Club 2018, 31,766 loans in order of issue: first 70 % train, the rest "
+    "test.",
+    "lending-months": "Lending Club 2018: January to May (20,102 loans) train, June to September "
+    "test; October to December, whose loans had little time to default, told apart.",
+    "gmsc": "Give Me Some Credit, 150,000 borrowers: 5 stratified folds.",
+}
+CARDS = {
+    "german": "german_credit",
+    "taiwan": "taiwan_default",
+    "bank": "bank_marketing",
+    "lending": "lending_club_2018",
+    "lending-months": "lending_club_2018",
+    "gmsc": "give_me_some_credit",
+}
+
+
+REPEATED = {"german"}  # every row is tested ten times
+
+
+class Size(NamedTuple):
+    """What a plan must know before anything is read."""
+
+    folds: int
+    train_rows: int
+
+
+SIZES = {
+    "german": Size(50, 800),
+    "taiwan": Size(5, 24_000),
+    "bank": Size(1, 28_831),
+    "lending": Size(1, 22_236),
+    "lending-months": Size(1, 20_102),
+    "gmsc": Size(5, 120_000),
+}
+
+
+def read(name: str) -> pd.DataFrame:
+    """Return the file of a dataset card as published: every row, columns under their first names.
+
+    Its bytes are those of the card's checksum.
+    """
+    card = dataset_card(CARDS[name])
+    path = get_file(card)
+    with path.open("rb") as file:
+        verify(file, card.source.sha256, path.name)
+    return pd.read_parquet(path)
+
+
+def load(name: str, frame: Callable[[str], pd.DataFrame] = read) -> Data:
+    """Return the columns, the label and the folds of a data set."""
+    return LOADERS[name](frame(name))
+
+
+def as_columns(frame: pd.DataFrame, *drop: str) -> pd.DataFrame:
+    """Return a frame without some columns, its text as categories."""
+    X = frame.drop(columns=list(drop))
+    return X.astype(dict.fromkeys(X.select_dtypes(["str", "object"]), "category"))
+
+
+def inner_split(data: Data, fold: Fold) -> tuple[Any, Any]:
+    """Return training rows of a fold as those to learn from and those to tune on (20 %).
+
+    The latest where rows stand in order, else stratified at random.
+    """
+    if data.ordered:
+        first = int(len(fold.train) * 0.8)
+        return fold.train[:first], fold.train[first:]
+    y = data.y.iloc[fold.train]
+    learn, hold = train_test_split(fold.train, test_size=0.2, stratify=y, random_state=0)
+    return np.sort(learn), np.sort(hold)
+
+
+def stratified(X: pd.DataFrame, y: pd.Series) -> Data:
+    cut = StratifiedKFold(5, shuffle=True, random_state=0)
+    return Data(X, y, [Fold(*rows) for rows in cut.split(X, y)])
+
+
+def in_order(X: pd.DataFrame, y: pd.Series) -> Data:
+    rows, first = np.arange(len(X)), int(len(X) * 0.7)
+    return Data(X, y, [Fold(rows[:first], rows[first:])], ordered=True)
+
+
+def taiwan(frame: pd.DataFrame) -> Data:
+    label = "default_payment_next_month"
+    return stratified(as_columns(frame, "ID", label), frame[label])
+
+
+def gmsc(frame: pd.DataFrame) -> Data:
+    label = "SeriousDlqin2yrs"
+    return stratified(as_columns(frame, "id", label), frame[label])
+
+
+def german(frame: pd.DataFrame) -> Data:
+    X, y = as_columns(frame, "class"), (frame["class"] == "bad").astype(int)
+    cut = RepeatedStratifiedKFold(n_splits=5, n_repeats=10, random_state=0)
+    return Data(X, y, [Fold(*rows) for rows in cut.split(X, y)])
+
+
+def bank(frame: pd.DataFrame) -> Data:
+    X = as_columns(frame, "duration", "y")  # how long the call took is known after it alone
+    return in_order(X, (frame["y"] == "yes").astype(int))
+
+
+def loans(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series, pd.Series]:
+    frame = frame.sort_values("issue_d", kind="stable", ignore_index=True)
+    leaks = ["last_pymnt_amnt", "total_rec_late_fee"]  # known only long after the loan was granted
+    drop = ["id", "issue_d", "loan_status", *leaks]
+    return as_columns(frame, *drop), frame["loan_status"], frame["issue_d"]
+
+
+def lending(frame: pd.DataFrame) -> Data:
+    X, y, _ = loans(frame)
+    return in_order(X, y)
+
+
+def lending_months(frame: pd.DataFrame) -> Data:
+    X, y, when = loans(frame)
+    month = when.dt.month
+    rows = [np.flatnonzero(month.between(*ends)) for ends in ((1, 5), (6, 9), (10, 12))]
+    return Data(X, y, [Fold(*rows)], ordered=True)
+
+
+LOADERS: dict[str, Callable[[pd.DataFrame], Data]] = {
+    "german": german,
+    "taiwan": taiwan,
+    "bank": bank,
+    "lending": lending,
+    "lending-months": lending_months,
+    "gmsc": gmsc,
+}

@@ -1,0 +1,94 @@
+"""What the credit benchmark has done: files of JSON lines in the repository, scores elsewhere."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from results import FOLDER
+
+STATE = FOLDER / "credit"
+Line = dict[str, Any]
+
+
+class Job(NamedTuple):
+    """One method on one fold with one seed; without a seed, the tuning of the method."""
+
+    data: str
+    fold: int
+    method: str
+    seed: int | None
+
+    def __str__(self) -> str:
+        what = "tuning" if self.seed is None else f"seed {self.seed}"
+        return f"{self.data}, fold {self.fold}, {self.method}, {what}"
+
+
+def job_of(line: Mapping[str, Any]) -> Job:
+    """Return what a line was measured for."""
+    return Job(line["data"], line["fold"], line["method"], line["seed"])
+
+
+def slug(method: str) -> str:
+    return method.lower().replace(" ", "-")
+
+
+def read_lines(path: Path) -> list[Line]:
+    """Return the lines of a file; what a killed process left of one is passed over."""
+    if not path.exists():
+        return []
+    found = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            found.append(dict(json.loads(line)))
+        except ValueError:
+            continue
+    return found
+
+
+def append(path: Path, line: Mapping[str, Any]) -> None:
+    """Write a line at the end of a file, and a line break before it if that is missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n"
+    with path.open("a+b") as file:
+        file.seek(max(file.seek(0, os.SEEK_END) - 1, 0))
+        if file.read() not in (b"", b"\n"):
+            text = "\n" + text
+        file.write(text.encode())
+
+
+def results(data: str, folder: Path = STATE) -> dict[Job, Line]:
+    """Return what was measured on a data set, the last line of each job."""
+    lines = read_lines(folder / f"{data}.jsonl")
+    return {job_of({**line, "data": data}): {**line, "data": data} for line in lines}
+
+
+def trials(data: str, folder: Path = STATE) -> dict[Job, list[Line]]:
+    """Return the trials of each tuning, by their number."""
+    found: dict[Job, dict[int, Line]] = {}
+    for line in read_lines(folder / f"{data}_trials.jsonl"):
+        job = Job(data, line["fold"], line["method"], None)
+        found.setdefault(job, {})[line["trial"]] = line
+    return {job: [several[n] for n in sorted(several)] for job, several in found.items()}
+
+
+def keep_result(job: Job, line: Mapping[str, Any], folder: Path = STATE) -> None:
+    name = {"fold": job.fold, "method": job.method, "seed": job.seed}
+    append(folder / f"{job.data}.jsonl", {**name, **line})
+
+
+def keep_trial(job: Job, line: Mapping[str, Any], folder: Path = STATE) -> None:
+    name = {"fold": job.fold, "method": job.method}
+    append(folder / f"{job.data}_trials.jsonl", {**name, **line})
+
+
+def scores_path(job: Job, folder: Path) -> Path:
+    return folder / job.data / slug(job.method) / f"{job.fold}-{job.seed}.npy"
+
+
+def scores(job: Job, folder: Path) -> Any:
+    """Return the scores of the test rows of a job, None where they were not kept."""
+    path = scores_path(job, folder)
+    return np.load(path).astype(float) if path.exists() else None

@@ -1,0 +1,119 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from fintech_dl import load_frame
+from fintech_dl.cards import pipeline_card
+from fintech_dl.errors import DataError, UsageError
+from fintech_dl.evaluation.splits import folds
+from fintech_dl.features.credit import card_statements
+from fintech_dl.pipelines import make_table
+
+FRAME = pd.DataFrame(
+    {
+        "limit": [100, 0, 200],
+        "b1": [50, 10, -20],
+        "b2": [100, 10, 40],
+        "b3": [30, 0, 0],
+        "p1": [25, 5, 90],
+        "p2": [60, 5, 5],
+        "p3": [0, 0, 0],
+        "s1": [2, -1, 0],
+        "s2": [0, -2, 1],
+        "s3": [1, -2, 3],
+        "sex": ["f", "m", "f"],
+        "defaulted": [1, 0, 1],
+    },
+    index=[5, 6, 7],
+)
+COLUMNS = {"limit": "limit", "bills": ["b1", "b2", "b3"], "payments": ["p1", "p2", "p3"]}
+COLUMNS |= {"status": ["s1", "s2", "s3"]}
+
+
+def test_ratios_by_hand():
+    X = card_statements(FRAME, target="defaulted", **COLUMNS, drop=["s3"], protected=["sex"]).X
+    assert list(X)[:9] == ["limit", *COLUMNS["bills"], *COLUMNS["payments"], "s1", "s2"]
+    nan = np.nan
+    expected = {
+        "utilisation_1": [0.5, nan, -0.1],
+        "utilisation_2": [1.0, nan, 0.2],
+        "utilisation_3": [0.3, nan, 0.0],
+        "paid_share_1": [0.25, 0.5, 1.0],  # 90 paid of 40 owed: all of it
+        "paid_share_2": [1.0, nan, nan],  # nothing was owed in the month before
+        "utilisation_change": [0.5 - 0.65, nan, -0.1 - 0.1],
+        "months_late": [2, 0, 2],
+        "worst_status": [2, -1, 3],
+    }
+    assert list(X)[9:] == list(expected)
+    for name, values in expected.items():
+        np.testing.assert_allclose(X[name], values, err_msg=name)
+    assert X.index.tolist() == [5, 6, 7]
+
+
+def test_roles_are_kept_apart():
+    table = card_statements(FRAME, target="defaulted", **COLUMNS, protected=["sex"])
+    assert table.y.tolist() == [1, 0, 1]
+    assert list(table.aside) == ["sex"]
+    assert not {"sex", "defaulted"} & set(table.X)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"status": ["s1"]}, {"bills": ["b1"], "payments": ["p1"], "status": ["s1"]}]
+)
+def test_months_have_to_match(changes):
+    with pytest.raises(UsageError, match="expected as many of each, 2 or more"):
+        card_statements(FRAME, target="defaulted", **{**COLUMNS, **changes})
+
+
+def test_a_missing_column_is_named():
+    with pytest.raises(DataError, match="card statements: the column 'p2' is missing"):
+        card_statements(FRAME.drop(columns="p2"), target="defaulted", **COLUMNS)
+
+
+@pytest.mark.parametrize(
+    ("name", "protected"),
+    [
+        ("credit", {"sex", "age_group"}),
+        ("credit-taiwan", {"sex", "age", "marriage"}),
+        ("credit-gmsc", {"age"}),
+        ("credit-german", {"personal_status", "age", "foreign_worker"}),
+    ],
+)
+def test_shipped_cards_keep_protected_attributes_and_ids_out(name, protected):
+    card = pipeline_card(name)
+    small = pipeline_card(name, dataset=card.test.dataset)
+    table = make_table(small.table, load_frame(small.dataset))
+    assert protected == set(card.table["protected"]) <= set(table.aside)
+    assert not [column for column in table.X if column in protected or column.endswith("_id")]
+
+
+def months(table, rows):
+    return sorted(table.when.iloc[rows].dt.month.unique().tolist())
+
+
+def test_immature_vintages_stand_apart():
+    later = {"split.gap": "122d", "split.test": "62d"}  # as the card's limits say
+    for changes, tested in (({}, [6, 7, 8, 9]), (later, [10, 11, 12])):
+        card = pipeline_card("credit-lending-club", changes, dataset="synthetic_lending_club")
+        table = make_table(card.table, load_frame(card.dataset))
+        [fold] = folds(table, card.split)
+        assert months(table, fold.train) == [1, 2, 3, 4, 5]
+        assert months(table, fold.test) == tested
+
+
+@pytest.mark.parametrize("name", ["synthetic_credit_book", "synthetic_credit_book_small"])
+def test_no_label_of_the_test_year_teaches(name):
+    card = pipeline_card("credit", dataset=name)
+    table = make_table(card.table, load_frame(name))
+    [fold] = folds(table, card.split)
+    assert table.until.iloc[fold.train].max() <= table.when.iloc[fold.test].min()
+    assert fold.purged == 0
+    assert len(fold.train) > 2.5 * len(fold.test)
+
+
+def test_what_is_known_after_payout_is_no_feature():
+    card = pipeline_card("credit-lending-club")
+    frame = load_frame(card.test.dataset)
+    late = {"last_pymnt_amnt", "total_rec_late_fee", "defaulted"}
+    assert late < set(frame)
+    assert not late & set(make_table(card.table, frame).X)
