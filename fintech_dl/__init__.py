@@ -12,6 +12,9 @@ _HOME = {
     "MLP": "networks.dense",
     "Autoencoder": "networks.autoencoder",
     "TabM": "networks.tabm",
+    "Scorecard": "networks.scorecard",
+    "RealMLP": "networks.realmlp",
+    "FTTransformer": "networks.transformer",
     "CNN": "networks.sequence",
     "RNN": "networks.sequence",
     "LSTM": "networks.sequence",
@@ -22,6 +25,8 @@ _HOME = {
     "NeuralRegressor": "estimators.regressor",
     "NeuralDetector": "estimators.detector",
     "NeuralEncoder": "estimators.encoder",
+    "points_table": "estimators.points",
+    "score_points": "estimators.points",
     "Table": "table",
     "load_frame": "data.frames",
     "load_table": "pipelines",
@@ -41,16 +46,21 @@ if TYPE_CHECKING:
     from fintech_dl.estimators.classifier import NeuralClassifier as NeuralClassifier
     from fintech_dl.estimators.detector import NeuralDetector as NeuralDetector
     from fintech_dl.estimators.encoder import NeuralEncoder as NeuralEncoder
+    from fintech_dl.estimators.points import points_table as points_table
+    from fintech_dl.estimators.points import score_points as score_points
     from fintech_dl.estimators.regressor import NeuralRegressor as NeuralRegressor
     from fintech_dl.networks.autoencoder import Autoencoder as Autoencoder
     from fintech_dl.networks.base import Network as Network
     from fintech_dl.networks.base import hyperparameters as hyperparameters
     from fintech_dl.networks.dense import MLP as MLP
+    from fintech_dl.networks.realmlp import RealMLP as RealMLP
+    from fintech_dl.networks.scorecard import Scorecard as Scorecard
     from fintech_dl.networks.sequence import CNN as CNN
     from fintech_dl.networks.sequence import GRU as GRU
     from fintech_dl.networks.sequence import LSTM as LSTM
     from fintech_dl.networks.sequence import RNN as RNN
     from fintech_dl.networks.tabm import TabM as TabM
+    from fintech_dl.networks.transformer import FTTransformer as FTTransformer
     from fintech_dl.pipelines import build_pipeline as build_pipeline
     from fintech_dl.pipelines import load_table as load_table
     from fintech_dl.runs import run_pipeline as run_pipeline

@@ -11,10 +11,13 @@ from fintech_dl import (
     MLP,
     RNN,
     Autoencoder,
+    FTTransformer,
     NeuralClassifier,
     NeuralDetector,
     NeuralEncoder,
     NeuralRegressor,
+    RealMLP,
+    Scorecard,
     TabM,
 )
 
@@ -29,6 +32,8 @@ ONE_PER_FAMILY = [
     NeuralClassifier(network=CNN(filters=8, hidden=16), **FAST),
     NeuralClassifier(network=GRU(units=8), **FAST),
     NeuralClassifier(network=TabM(k=4, units=16), **FAST),
+    NeuralClassifier(network=Scorecard(), **FAST),
+    NeuralClassifier(network=RealMLP(units=16), **FAST),
 ]
 OTHERS = [
     NeuralRegressor(network=GRU(units=8), **{**FAST, "epochs": 100}),
@@ -37,7 +42,17 @@ OTHERS = [
     NeuralClassifier(network=RNN(units=8), **FAST),
     NeuralRegressor(network=TabM(k=4, units=16, embedding="periodic"), **FAST),
     NeuralDetector(network=TabM(k=4, units=8, mini=True), **FAST),
+    NeuralRegressor(network=Scorecard(), **FAST),
+    NeuralDetector(network=Scorecard(), **FAST),
+    NeuralEncoder(network=Scorecard(), **FAST),
     NeuralEncoder(network=TabM(k=2, units=4, embedding=None), **FAST),
+    NeuralRegressor(network=RealMLP(units=16, activation="selu"), **FAST),
+    NeuralDetector(network=RealMLP(units=8), **FAST),
+    NeuralEncoder(network=RealMLP(units=4), **FAST),
+    NeuralClassifier(network=FTTransformer(blocks=1, units=8, heads=2), **FAST),
+    NeuralRegressor(network=FTTransformer(blocks=1, units=8, heads=2), **FAST),
+    NeuralDetector(network=FTTransformer(blocks=1, units=8, heads=2), **FAST),
+    NeuralEncoder(network=FTTransformer(blocks=2, units=4, heads=1), **FAST),
     NeuralDetector(network=Autoencoder(kind="cnn", units=8, code=2), **FAST),
     NeuralDetector(network=Autoencoder(kind="lstm", units=8, code=2), **FAST),
 ]

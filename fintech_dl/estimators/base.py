@@ -45,8 +45,9 @@ class NeuralEstimator(ModelHolder):
         Decoupled weight decay; 0 for none. With ``"adamw"`` 0.004 if nothing else is said.
     clipnorm : float, optional
         Largest norm of a weight's gradient.
-    schedule : {"constant", "cosine", "linear", "exponential"}, optional
-        Course of the learning rate over all steps; the last two end at 1 % of it.
+    schedule : {"constant", "cosine", "linear", "exponential", "coslog4"}, optional
+        Course of the learning rate over all steps; ``"linear"`` and ``"exponential"`` end at 1 % of
+        it, ``"coslog4"`` rises and falls four times, slower each time.
     loss : str, optional
         Loss of a row; the choices stand at each estimator.
     monitor : str, optional
@@ -335,7 +336,9 @@ class NeuralEstimator(ModelHolder):
         ends = steps * settings["epochs"] if settings["schedule"] != "constant" else 0
         loss = self._row_loss()
         used = structure([self._loss_key(), optimizer_settings(settings), len(shares)])
-        same = live.trainer is not None and live.used == used and (resume or live.ends == ends)
+        same = live.trainer is not None and live.used == used and live.ends == ends
+        if same and resume and ends:  # a schedule that has run out would leave a rate of nothing
+            live.trainer.restart()
         if not same:
 
             def objective(model: Any, x: Any, y: Any = None) -> Any:

@@ -12,7 +12,7 @@ from fintech_dl.networks.parameters import shown
 
 CHOICES = {
     "optimizer": ("sgd", "adam", "adamw", "adagrad", "rmsprop"),
-    "schedule": ("constant", "cosine", "linear", "exponential"),
+    "schedule": ("constant", "cosine", "linear", "exponential", "coslog4"),
 }
 ALLOWED = {"loss": "losses", "monitor": "monitors", "average": "averages"}
 ADAMW_DECAY = 0.004  # Keras' own
@@ -39,6 +39,8 @@ def training_settings(estimator: Any, advice: dict[str, Any]) -> dict[str, Any]:
     for name, (least, kind) in AT_LEAST.items():
         if settings[name] is not None or name != "clipnorm":
             settings[name] = _number(name, settings[name], least, kind)
+    if not 0 <= settings.get("beta_2", 0) < 1:
+        raise ValueError(f"the network advises beta_2={settings['beta_2']!r}; allowed: [0, 1)")
     for name in ("loss", "monitor", "average"):
         if (value := getattr(estimator, name, None)) is not None:
             check_choice(name, value, getattr(estimator, ALLOWED[name]))
@@ -59,6 +61,7 @@ def optimizer_settings(settings: dict[str, Any]) -> dict[str, Any]:
     """Return the settings that an optimizer is made of; a constant rate can be set later."""
     names = ["optimizer", "schedule", "weight_decay", "clipnorm"]
     names += ["learning_rate"] * (settings["schedule"] != "constant")
+    names += ["beta_2"] * ("beta_2" in settings)
     return {name: settings[name] for name in names}
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -21,20 +22,9 @@ keras()
 import keras as k  # noqa: E402
 from keras import ops  # noqa: E402
 
+from fintech_dl.estimators.optimizers import make_optimizer  # noqa: E402
+
 STEPS_PER_CALL = 512  # so that Ctrl-C is answered within seconds
-OPTIMIZERS = {
-    "sgd": lambda **kw: k.optimizers.SGD(momentum=0.9, nesterov=True, **kw),
-    "adam": k.optimizers.Adam,
-    "adamw": k.optimizers.AdamW,
-    "adagrad": k.optimizers.Adagrad,
-    "rmsprop": k.optimizers.RMSprop,
-}
-SCHEDULES: dict[str, Callable[[float, int], Any]] = {
-    "constant": lambda rate, steps: rate,
-    "cosine": lambda rate, steps: k.optimizers.schedules.CosineDecay(rate, steps),
-    "linear": lambda rate, steps: k.optimizers.schedules.PolynomialDecay(rate, steps, rate / 100),
-    "exponential": lambda rate, steps: k.optimizers.schedules.ExponentialDecay(rate, steps, 0.01),
-}
 
 
 class RowFunction(k.Model):
@@ -85,17 +75,6 @@ class RowLayer(k.layers.Layer):
     def call(self, arrays: tuple[Any, ...], training: bool | None = None) -> Any:
         """Return one result per row."""
         return self.function(self.model, *arrays)
-
-
-def make_optimizer(settings: dict[str, Any], steps: int) -> Any:
-    """Return the optimizer that ``settings`` name, its rate scheduled over ``steps`` batches."""
-    decays = settings["weight_decay"] or settings["optimizer"] == "adamw"
-    rate = SCHEDULES[settings["schedule"]](settings["learning_rate"], max(steps, 1))
-    return OPTIMIZERS[settings["optimizer"]](
-        learning_rate=rate,
-        weight_decay=settings["weight_decay"] if decays else None,
-        clipnorm=settings["clipnorm"],
-    )
 
 
 def batches(
@@ -225,9 +204,17 @@ class Trainer:
             slopes = tape.gradient(loss, trained, unconnected_gradients="zero")
             return self._clipped(slopes), fixed, loss
 
+        @tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]
+        def of_members(state: Any) -> Any:
+            try:
+                return tf.vectorized_map(member, state)
+            except TypeError:  # a recurrent layer that hands on every step: one member by one
+                own = (tf.nest.map_structure(itemgetter(j), state) for j in range(self.n_members))
+                return tf.nest.map_structure(lambda *v: tf.stack(v), *map(member, own))
+
         def several(rows: Any, weights: Any) -> Any:
             values = [[v.value for v in part] for part in (variables, self.fixed)]
-            slopes, fixed, loss = tf.vectorized_map(member, (*values, rows, weights))
+            slopes, fixed, loss = of_members((*values, rows, weights))
             optimizer.apply(slopes, variables)
             for variable, value in zip(self.fixed, fixed, strict=True):
                 variable.assign(value)

@@ -162,10 +162,13 @@ class Network(BaseEstimator):
         y: np.ndarray | None = None,
         sample_weight: np.ndarray | None = None,
     ) -> None:
-        """Set non-trainable weights from training rows, before the first epoch."""
+        """Set weights from training rows, before the first epoch."""
 
     def training(self, n_rows: int) -> Settings:
-        """Return the recommended training settings for ``n_rows`` training rows."""
+        """Return the recommended training settings for ``n_rows`` training rows.
+
+        A network may add ``beta_2``, how slowly Adam forgets the size of gradients.
+        """
         return {
             "optimizer": "adam",
             "learning_rate": 1e-3,

@@ -7,7 +7,7 @@ so that a fitted model takes columns as they are: other units, missing values, u
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -17,7 +17,6 @@ keras()
 
 from keras import layers, ops  # noqa: E402
 
-ONE_HOT_LIMIT = 16
 # Standardised values are cut here: float32 extremes give finite scores, and sums of what is left
 # have the digits that a graph's proof compares (estimators/parity.py).
 EXTREME = 20.0
@@ -66,6 +65,8 @@ class ColumnEncoding(_Standardise):
     becomes a trained embedding instead.
     """
 
+    one_hot_limit: ClassVar[int] = 16
+
     def __init__(self, columns: Columns, embed: bool, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         at = range(len(columns))
@@ -76,17 +77,28 @@ class ColumnEncoding(_Standardise):
         self.codes = np.array([code for _, code in special], dtype=np.float32)
         self.n_indicators = len(self.indicated) + len(special)
         sizes = {i: len(columns[i]["categories"]) for i in at if i not in set(self.numbers)}
-        self.one_hot = {i: n for i, n in sizes.items() if n and (not embed or n <= ONE_HOT_LIMIT)}
-        self.embedded = {i: n for i, n in sizes.items() if n and i not in self.one_hot}
-        self.embedding_sizes = {i: min(32, round(1.6 * n**0.56)) for i, n in self.embedded.items()}
+        most = self.one_hot_limit if embed else max(sizes.values(), default=0)
+        self.one_hot = {i: n for i, n in sizes.items() if 0 < n <= most}
+        self.embedded = {i: n for i, n in sizes.items() if n > most}
+        self.embedding_sizes = {i: self.embedding_size(n) for i, n in self.embedded.items()}
+
+    def embedding_size(self, n: int) -> int:
+        """Return the size of the embedding of ``n`` categories."""
+        return min(32, round(1.6 * n**0.56))
+
+    def embedding_initializer(self) -> Any:
+        """Return what an embedding starts from."""
+        return "uniform"
 
     def build(self, shape: Any) -> None:
         """Create the weights."""
         self._statistics(len(self.numbers))
         self.embeddings = {}
         for i, n in self.embedded.items():
-            size = self.embedding_sizes[i]
-            self.embeddings[str(i)] = layers.Embedding(n + 1, size, name=f"embedding_{i}")
+            size, drawn = self.embedding_sizes[i], self.embedding_initializer()
+            self.embeddings[str(i)] = layers.Embedding(
+                n + 1, size, embeddings_initializer=drawn, name=f"embedding_{i}"
+            )
             self.embeddings[str(i)].build(None)
 
     def known(self, X: np.ndarray) -> np.ndarray:
@@ -104,27 +116,33 @@ class ColumnEncoding(_Standardise):
         """Return what becomes of the numbers, NaN where missing."""
         return self._standardised(numbers)
 
+    def _one_hot(self, code: Tensor, n: int) -> Tensor:
+        """Return the columns of a category of ``n`` values, all zeros where missing."""
+        return ops.cast(ops.equal(code[:, None], ops.arange(1, n + 1)[None]), "float32")
+
+    def _read(self, inputs: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Return the numbers, NaN where missing or a special code, and what indicates both."""
+        every = len(self.numbers) == inputs.shape[-1]
+        numbers = inputs if every else ops.take(inputs, self.numbers, axis=1)
+        indicators = []
+        if self.indicated:
+            missing = ops.cast(ops.isnan(numbers), "float32")
+            indicators.append(ops.take(missing, self.indicated, axis=1))
+        if self.at:
+            flags = ops.cast(ops.equal(ops.take(numbers, self.at, 1), self.codes), "float32")
+            is_code = ops.matmul(flags, np.eye(len(self.numbers), dtype=np.float32)[self.at]) > 0
+            numbers = ops.where(is_code, float("nan"), numbers)
+            indicators.append(flags)
+        return numbers, indicators
+
     def call(self, inputs: Tensor) -> Tensor:
         """Return the encoded rows."""
         parts = []
         if self.numbers:
-            every = len(self.numbers) == inputs.shape[-1]
-            numbers = inputs if every else ops.take(inputs, self.numbers, axis=1)
-            missing = ops.isnan(numbers) if self.indicated else None
-            if self.at:
-                flags = ops.cast(ops.equal(ops.take(numbers, self.at, 1), self.codes), "float32")
-                is_code = (
-                    ops.matmul(flags, np.eye(len(self.numbers), dtype=np.float32)[self.at]) > 0
-                )
-                numbers = ops.where(is_code, float("nan"), numbers)
-            parts.append(self._from_numbers(numbers))
-            if missing is not None:
-                parts.append(ops.take(ops.cast(missing, "float32"), self.indicated, axis=1))
-            if self.at:
-                parts.append(flags)
+            numbers, indicators = self._read(inputs)
+            parts += [self._from_numbers(numbers), *indicators]
         for i, n in self.one_hot.items():
-            code = ops.cast(inputs[:, i], "int32")
-            parts.append(ops.cast(ops.equal(code[:, None], ops.arange(1, n + 1)[None]), "float32"))
+            parts.append(self._one_hot(ops.cast(inputs[:, i], "int32"), n))
         for i in self.embedded:
             code = ops.cast(inputs[:, i], "int32")
             known = ops.cast(ops.greater(code, 0), "float32")[:, None]

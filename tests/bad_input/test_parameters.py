@@ -18,11 +18,13 @@ from fintech_dl import (
     MLP,
     RNN,
     Autoencoder,
+    FTTransformer,
     Network,
     NeuralClassifier,
     NeuralDetector,
     NeuralEncoder,
     NeuralRegressor,
+    RealMLP,
     TabM,
     hyperparameters,
 )
@@ -43,12 +45,14 @@ NETWORKS = (
     partial(Autoencoder, kind="cnn"),
     partial(Autoencoder, kind="lstm"),
     TabM,
+    RealMLP,
+    FTTransformer,
 )
 WRONG = (-1, NAN, INF, -INF, "unknown", object(), object, b"x", {"a": 1}, {1}, (0,), (NAN,), 3 + 4j)
 NO_FLAG = (*WRONG, 0, 1, 0.5, "True", [True])
 ZERO = (*WRONG, 0)
 COUNTS = ("epochs", "batch_size", "patience", "n_members", "kernel_size", "channels", "code")
-COUNTS += ("k", "bins", "embedding_units", "frequencies")
+COUNTS += ("k", "bins", "embedding_units", "frequencies", "blocks", "heads")
 
 
 def wrong_values(name, default):

@@ -245,6 +245,15 @@ def test_balanced_classes_raise_the_rare_one():
     assert balanced.predict_proba(X)[:, 1].mean() > 1.5 * plain.predict_proba(X)[:, 1].mean()
 
 
+@pytest.mark.parametrize("n_members", [1, 2])
+def test_a_warm_start_learns_although_its_schedule_has_run_out(n_members):
+    model = small(epochs=2, warm_start=True, schedule="cosine", n_members=n_members).fit(X, Y)
+    before = [weights.copy() for weights in model.weights_]
+    model.fit(X, Y)
+    moved = max(np.abs(a - b).max() for a, b in zip(before, model.weights_, strict=True))
+    assert moved > 1e-2
+
+
 def test_partial_fit_and_warm_start_go_on():
     model = small(epochs=3).fit(X, Y)
     losses = list(model.history_["loss"])

@@ -20,10 +20,13 @@ from fintech_dl import (
     MLP,
     RNN,
     Autoencoder,
+    FTTransformer,
     NeuralClassifier,
     NeuralDetector,
     NeuralEncoder,
     NeuralRegressor,
+    RealMLP,
+    Scorecard,
     TabM,
     load,
     save,
@@ -41,6 +44,9 @@ NETWORKS = [
     Autoencoder(kind="lstm", units=4, code=3, channels=2),
     TabM(k=3, units=(8, 8), bins=4),
     TabM(k=3, units=8, mini=True, embedding="periodic", frequencies=4),
+    Scorecard(bins=4),
+    RealMLP(units=(8, 8)),
+    FTTransformer(blocks=2, units=8, heads=2),
 ]
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(600, 6)).astype(np.float32)
@@ -238,8 +244,11 @@ def test_every_optimizer_learns(optimizer):
     assert model.score(X, Y) > 0.85
 
 
+SCHEDULES = ("constant", "linear", "exponential", "coslog4")
+
+
 def test_schedules_losses_and_penalties_differ():
-    runs = [fitted(NeuralClassifier, schedule=s) for s in ("constant", "linear", "exponential")]
+    runs = [fitted(NeuralClassifier, schedule=s) for s in SCHEDULES]
     runs += [fitted(NeuralClassifier, loss="focal", focal_gamma=g) for g in (0.5, 3.0)]
     runs += [fitted(NeuralRegressor, loss=name) for name in ("absolute_error", "huber")]
     for i, a in enumerate(runs):
@@ -285,6 +294,22 @@ NETWORK_CHANGES = [
     (TabM, {"bins": 3}),
     (PERIODIC, {"frequencies": 3}),
     (PERIODIC, {"frequency_scale": 0.5}),
+    (RealMLP, {"units": (8, 8)}),
+    (RealMLP, {"activation": "selu"}),
+    (RealMLP, {"dropout": 0.5}),
+    (RealMLP, {"embedding_units": 1}),
+    (RealMLP, {"frequencies": 3}),
+    (RealMLP, {"frequency_scale": 1.0}),
+    (FTTransformer, {"blocks": 2}),
+    (FTTransformer, {"units": 16}),
+    (FTTransformer, {"heads": 4}),
+    (FTTransformer, {"attention_dropout": 0.5}),
+    (FTTransformer, {"dropout": 0.5}),
+    (FTTransformer, {"bins": 3}),
+    (Scorecard, {"bins": 3}),
+    (Scorecard, {"monotone": {"x0": "decreasing"}}),
+    (Scorecard, {"l2": 0.1}),
+    (Scorecard, {"smoothness": 0.1}),
 ]
 SMALL = {
     MLP: {"units": 8},
@@ -293,6 +318,9 @@ SMALL = {
     Autoencoder: {"units": 8},
     TabM: {"k": 4, "units": 8},
     PERIODIC: {"k": 4, "units": 8},
+    RealMLP: {"units": 8},
+    FTTransformer: {"blocks": 1, "units": 8, "heads": 2},
+    Scorecard: {},
 }
 
 

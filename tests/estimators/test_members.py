@@ -9,6 +9,7 @@ from sklearn.model_selection import KFold, TimeSeriesSplit
 
 from fintech_dl import (
     CNN,
+    GRU,
     LSTM,
     MLP,
     Autoencoder,
@@ -16,6 +17,7 @@ from fintech_dl import (
     NeuralDetector,
     NeuralEncoder,
     NeuralRegressor,
+    TabM,
     load,
     save,
 )
@@ -41,6 +43,15 @@ CASES = {
     "detector": (NeuralDetector(network=Autoencoder(units=8, code=2, noise=0.1), **FEW), None),
     "convolutions": (NeuralClassifier(network=CNN(filters=4, hidden=8, channels=2), **FEW), CLASS),
     "recurrence": (NeuralRegressor(network=LSTM(units=4, channels=2), **FEW), NUMBERS[:, 0]),
+    "recurrence in layers": (
+        NeuralRegressor(network=GRU(units=(4, 3), channels=2), **FEW),
+        NUMBERS[:, 0],
+    ),
+    "rebuilt windows": (
+        NeuralDetector(network=Autoencoder(kind="lstm", units=4, code=2, channels=2), **FEW),
+        None,
+    ),
+    "networks in one": (NeuralClassifier(network=TabM(k=3, units=8), **FEW), CLASS),
     "one batch": (NeuralClassifier(network=MLP(units=8), epochs=20, batch_size=1000), CLASS),
 }
 each_case = pytest.mark.parametrize(("model", "y"), CASES.values(), ids=CASES)

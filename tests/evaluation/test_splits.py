@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 import pytest
-
 from sklearn.model_selection import StratifiedKFold
 
 from fintech_dl.cards import Split, duration
