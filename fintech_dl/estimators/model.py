@@ -12,7 +12,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from fintech_dl.estimators.columns import Columns, encode_columns, fit_columns
+from fintech_dl.estimators.columns import Columns, encode_columns, fit_columns, unmasked
 from fintech_dl.estimators.live import Live, lease, structure
 from fintech_dl.estimators.rows import in_blocks
 from fintech_dl.estimators.settings import CHECKED
@@ -50,6 +50,7 @@ class ModelHolder(BaseEstimator):
             if not len(X):
                 raise ValueError(f"X has 0 sample(s) (shape={X.shape}); at least 1 is required.")
         else:
+            X = unmasked(X)
             X = validate_data(self, X, reset=reset, dtype="numeric", ensure_all_finite=False)
         if reset:
             self.columns_ = fit_columns(X, self.categorical, self.special_codes, self.min_frequency)
@@ -151,6 +152,49 @@ class ModelHolder(BaseEstimator):
                 model.set_weights(weights)
             found.append(self._infer(view, *arrays))
         return np.stack(found)
+
+    def input_gradients(
+        self, X: Any, reference: Any, steps: int = 4096
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return what each column adds to a row's score, compared with a reference row.
+
+        Integrated gradients of the log odds of ``classes_[1]``, of the target in its unit, or of
+        the anomaly score. ``fintech_dl.evaluation.reasons`` makes reasons of them.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_rows, n_columns)
+        reference : DataFrame or array-like of shape (1, n_columns)
+            The row to compare with.
+        steps : int, default=4096
+            Points between reference and row at which to give up.
+
+        Returns
+        -------
+        added : float64 array of shape (n_rows, n_columns)
+            A row's sum is its score less that of the reference, within 1e-4 (of a regressor in
+            standard deviations of the target; of a detector's difference, where that is above 1).
+        points : int array of shape (n_rows,)
+            How many points each row took.
+
+        Raises
+        ------
+        ValueError
+            More classes than two, several targets, codes instead of a score, an average by rank,
+            a reference of several rows, or too few steps.
+
+        Notes
+        -----
+        Sundararajan, Taly and Yan, Axiomatic attribution for deep networks (2017), between encoded
+        inputs: a category, a missing value and a special code count by what the network sees.
+        """
+        from fintech_dl.estimators.gradients import integrated_gradients
+
+        check_is_fitted(self, "weights_")
+        rows, base = self._rows(X), self._rows(reference)
+        if len(base) != 1:
+            raise ValueError(f"reference has {len(base)} rows; allowed: 1, to compare all X with")
+        return integrated_gradients(self, rows, base, steps)
 
     def __getstate__(self) -> dict[str, Any]:
         state: dict[str, Any] = dict(super().__getstate__())
