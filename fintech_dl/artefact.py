@@ -31,6 +31,8 @@ TRUSTED = frozenset(
         "collections.OrderedDict",
         *(f"fintech_dl.evaluation.baselines.{name}" for name in PREPROCESSING),
         *(f"fintech_dl.{home}.{name}" for name, home in _HOME.items() if name[0].isupper()),
+        "fintech_dl.evaluation.calibration.BetaCalibration",
+        "fintech_dl.evaluation.calibration.CalibratedClassifier",
         "sklearn.calibration._CalibratedClassifier",
         "sklearn.calibration._SigmoidCalibration",
         "sklearn.calibration._TemperatureScaling",
@@ -235,13 +237,12 @@ def _prove(model: Any, files: Mapping[str, bytes]) -> dict[str, Any]:
 
 
 def _told(parity: Mapping[str, Any]) -> str:
-    parts = [("within 10 standard deviations", parity), ("further off", parity["far"])]
-    told = [
-        f"{where}, its scores differ by up to {part['max_rel']}, the outputs below them by "
-        f"{part['max_rel_outputs']} (allowed: {part['tolerance']:g})"
-        for where, part in parts
-    ]
-    return f"{'; '.join(told)}; {parity['flips']} decisions differ; None: not finite"
+    found = parity["max_rel"]
+    differ = "some are not finite" if found is None else f"they differ by up to {found:.2g}"
+    return (
+        f"on {parity['rows']:,} hard rows {differ} (allowed: {parity['tolerance']:g}; compared: "
+        f"{parity['of']}), and {parity['flips']} decisions differ"
+    )
 
 
 def _left_out(reason: str) -> str:

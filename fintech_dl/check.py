@@ -19,8 +19,9 @@ from typing import Any
 from packaging.requirements import Requirement
 
 from fintech_dl import cards
-from fintech_dl.data.files import find_file
+from fintech_dl.data.files import find_file, leftovers
 from fintech_dl.errors import ArtefactError, FintechError, NotInstalledError
+from fintech_dl.folders import cache
 
 SECONDS = 180  # at most, for each process
 BACKENDS = ("tensorflow", "jax")
@@ -186,6 +187,10 @@ def _datasets() -> Iterator[Finding]:
         else:
             text = f"{card.source.path} is absent; set FINTECH_DL_DATA to the folder that holds it"
             yield _finding("dataset", name, "warning", text)
+    if left := leftovers():
+        size, where = sum(left.values()) / 1e6, cache()
+        text = f"{size:,.1f} MB in {where} left by downloads that were killed; the next fintech-dl "
+        yield _finding("dataset", "(cache)", "warning", f"{text}data get removes it")
 
 
 def _pipelines() -> Iterator[Finding]:
@@ -238,7 +243,7 @@ def _graph(where: str, files: dict[str, bytes], parity: dict[str, Any] | None) -
 
         open_graph(files, where)
         proof = parity or {}
-        return "ok", f", model.onnx within {proof['max_abs']:.1g} on {proof['rows']:,} rows"
+        return "ok", f", model.onnx within {proof['max_rel']:.1g} on {proof['rows']:,} rows"
     if parity is not None:
         return "warning", f", no model.onnx, so that scoring needs Keras: {parity.get('reason')}"
     return "ok", ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -57,9 +58,13 @@ def get(
         card = cards.dataset_card(name)
         facts: dict[str, Any] = {"name": card.name, "title": card.title, "licence": card.licence}
         made = card.source.kind == "synthetic"
-        if not made:
-            from fintech_dl.data.files import get_file, open_file, verify
+        from fintech_dl.data.files import get_file, leftovers, open_file, verify
 
+        for path in leftovers():
+            with suppress(OSError):
+                path.unlink()
+                facts.setdefault("removed", []).append(str(path))
+        if not made:
             tell(f"getting {card.name}", 0.0)
             path = get_file(card)
             with open_file(path) as stream:
@@ -93,8 +98,10 @@ def show(
     with working():
         card = cards.dataset_card(name)
         from fintech_dl.data.describing import describe
+        from fintech_dl.data.files import leftovers
 
         found = describe(card, rows)
+        found["leftovers"] = {str(path): size for path, size in leftovers().items()}
     if as_json:
         print_json(found)
         return
@@ -106,6 +113,11 @@ def show(
     if found["first_rows"]:
         echo("")
         print_table(found["first_rows"], found["first_rows"][0])
+    if found["leftovers"]:
+        echo("\nleft by downloads that were killed; the next fintech-dl data get removes it")
+        print_tree(
+            {path: f"{size / 1e6:,.1f} MB" for path, size in found["leftovers"].items()}, "  "
+        )
 
 
 def _listed(name: str) -> dict[str, Any]:

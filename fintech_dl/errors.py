@@ -8,6 +8,8 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
 
 class FintechError(Exception):
     """Base of all errors that fintech_dl raises on purpose."""
@@ -68,7 +70,7 @@ class TemporaryError(FintechError):
 
 
 class DiskFullError(TemporaryError, OutputError):
-    """Results for which the disk has no room, or the user no quota."""
+    """Results for which the disk has no room, the user no quota, or a file's size is limited."""
 
 
 class DownloadError(TemporaryError, DataError):
@@ -107,7 +109,7 @@ def not_written(what: str, error: OSError, advice: str) -> OutputError:
     >>> not_written("scores", OSError(30, "Read-only file system"), "choose another folder")
     OutputError('scores: cannot be written (Read-only file system); choose another folder')
     """
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in NO_ROOM:
         reason = os.strerror(error.errno)  # a library's own text may be longer
         return DiskFullError(
             f"{what}: cannot be written ({reason}); {advice}, or make room and run it again"

@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any
 
 import sklearn
-from sklearn.calibration import CalibratedClassifierCV
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
@@ -17,6 +16,7 @@ from fintech_dl.artefact import scorer, to_files
 from fintech_dl.cards import PipelineCard
 from fintech_dl.errors import CardError, NotInstalledError, UsageError, told_as
 from fintech_dl.evaluation.baselines import score_rows, with_preprocessing
+from fintech_dl.evaluation.calibration import CalibratedClassifier
 from fintech_dl.evaluation.cuts import validation_cut
 from fintech_dl.evaluation.evidence import Scored
 from fintech_dl.evaluation.memory import peak_memory
@@ -135,7 +135,9 @@ def fit(model: Any, card: PipelineCard, table: Table, train: Any, own: bool) -> 
     last.fit(X, rows.y, **{k: v for k, v in extra.items() if k in taken and v is not None})
     if calibration is not None:
         latest = table.rows(late)
-        calibrated = CalibratedClassifierCV(FrozenEstimator(model), method=calibration.method)
+        calibrated = CalibratedClassifier(
+            FrozenEstimator(model), method=calibration.method, prior=calibration.prior
+        )
         return calibrated.fit(latest.X, latest.y, sample_weight=latest.weight)
     return model
 

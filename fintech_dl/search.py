@@ -19,6 +19,7 @@ from sklearn.model_selection import ParameterGrid, ParameterSampler
 from sklearn.utils.parallel import Parallel, delayed
 
 from fintech_dl.cards import PipelineCard, Range, Search
+from fintech_dl.data.frames import write_csv
 from fintech_dl.errors import UsageError, require
 from fintech_dl.evaluation.baselines import score_rows
 from fintech_dl.evaluation.cuts import random_cut
@@ -214,7 +215,7 @@ def write_trials(record: Mapping[str, Any], path: Path) -> None:
         for trial in record["log"]
     ]
     rows[record["best"]["trial"]]["what"] += ", best" if not record["improved"] else "best"
-    pd.DataFrame(rows).to_csv(path, index=False)
+    write_csv(pd.DataFrame(rows), path)
 
 
 def _plan(search: Search, seed: int) -> tuple[int, list[Params]]:

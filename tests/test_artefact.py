@@ -59,6 +59,7 @@ from fintech_dl.artefact import (
 )
 from fintech_dl.errors import ArtefactError, OutputError, UsageError
 from fintech_dl.evaluation.baselines import score_rows, with_preprocessing
+from fintech_dl.evaluation.calibration import CalibratedClassifier
 
 FAST = {"epochs": 1, "random_state": 0}
 
@@ -102,6 +103,11 @@ def calibrated(method, model):
     return CalibratedClassifierCV(FrozenEstimator(model.fit(X, y)), method=method)
 
 
+def beta(model):
+    X, y = rows()
+    return CalibratedClassifier(FrozenEstimator(model.fit(X, y)), method="beta", prior=0.1)
+
+
 def lightgbm():
     return pytest.importorskip("lightgbm").LGBMClassifier(n_estimators=3, verbose=-1)
 
@@ -120,6 +126,10 @@ MODELS = {
     ),
     "sigmoid": lambda: calibrated("sigmoid", make_pipeline(columns(), LogisticRegression())),
     "isotonic": lambda: calibrated("isotonic", make_pipeline(columns(), LogisticRegression())),
+    "beta": lambda: beta(NeuralClassifier(network=MLP(units=4), **FAST)),
+    "beta of probabilities": lambda: beta(
+        with_preprocessing(RandomForestClassifier(20, min_samples_leaf=9, random_state=0))
+    ),
     "gradient boosting": lambda: with_preprocessing(HistGradientBoostingClassifier(max_iter=3)),
     "forest": lambda: with_preprocessing(RandomForestClassifier(3, random_state=0)),
     "isolation forest": lambda: with_preprocessing(IsolationForest(n_estimators=3)),
@@ -201,8 +211,9 @@ def test_a_neural_model_is_saved_with_a_graph_and_its_proof(neural):
     assert record["kind"] == "classifier"
     assert record["steps"] == ["ColumnTransformer"]
     assert parity["passed"] is True
-    assert parity["rows"] + parity["far"]["rows"] == 10_000
-    assert parity["max_abs"] <= parity["tolerance"] == 1e-5
+    assert parity["rows"] == 10_000
+    assert parity["of"] == "probabilities"
+    assert parity["max_rel"] <= parity["tolerance"] == 1e-5
     assert parity["versions"].keys() >= {"onnx", "tf2onnx", "onnxruntime", "keras"}
     for name in ("graph.json", "model.onnx"):
         assert parity["sha256"][name] == hashlib.sha256(files[name]).hexdigest()

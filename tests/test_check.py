@@ -1,6 +1,7 @@
 """`fintech-dl check`: one line for each thing, and the exit code that follows from them."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -79,9 +80,37 @@ def test_one_line_each_and_what_is_not_in_order_alone(command, quick, monkeypatc
     extra = 'lightgbm is not installed; use: pip install "fintech-dl[baselines]"'
     assert f"warning  installation extra baselines: {extra}" in lines
     assert any(line.startswith("warning  dataset handbook_transactions: ") for line in lines)
-    assert lines[-1].endswith(" 2 failed")
+    counts = [sum(line.startswith(f"{s} ") for line in lines) for s in ("ok", "warning", "failed")]
+    several = "" if counts[1] == 1 else "s"
+    assert lines[-1] == f"{counts[0]} ok, {counts[1]} warning{several}, {counts[2]} failed"
+    assert counts[2] == 2
     quiet = command("check", "--quiet").out.splitlines()
     assert quiet == [line for line in lines[:-1] if not line.startswith("ok")]
+
+
+def test_what_killed_downloads_left_is_a_warning(tmp_path, monkeypatch):
+    monkeypatch.setenv("FINTECH_DL_CACHE", str(tmp_path))
+    assert not [one for one in check._datasets() if one["name"] == "(cache)"]
+    (tmp_path / ".rows.csv.7.part").write_bytes(bytes(2_000_000))
+    assert not [one for one in check._datasets() if one["name"] == "(cache)"]
+    os.utime(tmp_path / ".rows.csv.7.part", (0, 0))
+    state, text = status(list(check._datasets()), "dataset", "(cache)")
+    assert state == "warning"
+    assert text.startswith(f"2.0 MB in {tmp_path} left by downloads that were killed; the next")
+
+
+@pytest.mark.parametrize(
+    ("states", "said"),
+    [
+        (["ok", "warning", "ok"], "2 ok, 1 warning, 0 failed"),
+        (["warning", "warning"], "0 ok, 2 warnings, 0 failed"),
+        (["ok"], "1 ok, 0 warnings, 0 failed"),
+    ],
+)
+def test_the_last_line_counts_in_good_english(command, monkeypatch, states, said):
+    found = [check._finding("dataset", "d", state, "text") for state in states]
+    monkeypatch.setattr(check, "findings", lambda artefacts: iter(found))
+    assert command("check").out.splitlines()[-1] == said
 
 
 def test_strict_makes_warnings_count(command, quick, monkeypatch):

@@ -19,7 +19,7 @@ from fintech_dl.errors import CardError, NotInstalledError, UsageError
 from fintech_dl.evaluation.earlier import earlier_folds
 from fintech_dl.evaluation.outcomes import Outcome, evaluate
 from fintech_dl.evaluation.splits import folds
-from fintech_dl.search import check_search, search_parameters, with_parameters
+from fintech_dl.search import check_search, search_parameters, with_parameters, write_trials
 from fintech_dl.table import Table
 
 WEEKS = Split(kind="prequential", train="7d", gap="3d", test="7d", folds=2)
@@ -280,6 +280,13 @@ def test_a_value_that_breaks_is_logged_and_the_search_goes_on(table, method):
         assert (trial["mean"], trial["folds"]) == (None, [])
         assert trial["reason"] == "ValueError: dial: got 13, which brings bad luck"
     assert found["best"]["params"] == {"model__dial": 7}
+
+
+def test_no_value_that_was_tried_is_a_formula_to_a_spreadsheet(table, tmp_path):
+    space = {"model__text": ["=1+1", "@sum", "-3.5", "plain"]}
+    write_trials(searched(table, card(space=space, method="grid")), tmp_path / "search.csv")
+    found = pd.read_csv(tmp_path / "search.csv", dtype=str)["model__text"].dropna()
+    assert sorted(found) == ["'=1+1", "'@sum", "-3.5", "plain"]
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -2,7 +2,11 @@
 
 import hashlib
 import os
+import re
 import ssl
+import stat
+import time
+from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
 from typing import IO
@@ -14,6 +18,8 @@ from fintech_dl.errors import DataError, DownloadError, not_written
 from fintech_dl.folders import cache, data_folders, replacing
 
 FAILURES = (URLError, HTTPException, TimeoutError, ConnectionError, ssl.SSLError)
+LEFT = re.compile(r"\..+\.\d+\.part")  # as `replacing` names what it has not put in place yet
+DAY = 86_400  # seconds; a download that has written nothing for so long is no more
 PASSING = {408, 425, 429, 500, 502, 503, 504}  # answers of a server that may change by themselves
 
 
@@ -58,6 +64,26 @@ def get_file(card: DatasetCard) -> Path:
         f"dataset {card.name!r}: the file {_name(card)} was not found in {searched}. Set "
         f"FINTECH_DL_DATA to the folder that holds it.{origin}"
     )
+
+
+def leftovers() -> dict[Path, int]:
+    """Return what killed downloads left in the cache, and its bytes: untouched for a day.
+
+    Examples
+    --------
+    >>> from fintech_dl.data.files import leftovers
+    >>> all(path.name.endswith(".part") for path in leftovers())
+    True
+    """
+    found = {}
+    with suppress(OSError):  # no cache yet, or one that may not be read
+        for path in sorted(cache().iterdir()):
+            with suppress(FileNotFoundError):
+                seen = path.stat(follow_symlinks=False)
+                is_part = stat.S_ISREG(seen.st_mode) and LEFT.fullmatch(path.name)
+                if is_part and time.time() - seen.st_mtime > DAY:
+                    found[path] = seen.st_size
+    return found
 
 
 def open_file(path: Path) -> IO[bytes]:

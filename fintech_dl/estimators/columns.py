@@ -89,9 +89,9 @@ def encode_columns(
 ) -> np.ndarray:
     """Return the rows as a C-ordered float32 matrix of shape (n_rows, n_columns).
 
-    Missing numbers stay NaN; categories become 1, 2, ... in the order of ``columns``, and 0 where
-    missing or unseen. A frame or an array is read by position, a mapping of one-dimensional arrays
-    by name.
+    Missing numbers stay NaN, masked ones become it; categories become 1, 2, ... in the order of
+    ``columns``, and 0 where missing or unseen. A frame or an array is read by position, a mapping
+    of one-dimensional arrays by name.
 
     Raises
     ------
@@ -100,6 +100,7 @@ def encode_columns(
         where there was text, or text where there were numbers; columns of other names than in
         training. The text names the column.
     """
+    X = unmasked(X)
     if isinstance(X, np.ndarray) and all(column["kind"] == "number" for column in columns):
         _check_numbers(X, columns)
         return np.ascontiguousarray(X, dtype=np.float32)
@@ -132,6 +133,26 @@ def encode_columns(
         _check_numbers(values[:, None], [column], cells.dtype)
         out[:, i] = values
     return out
+
+
+def unmasked(X: Any) -> Any:
+    """Return a masked array as one whose masked cells are missing; anything else as it is.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fintech_dl.estimators.columns import unmasked
+    >>> unmasked(np.ma.array([1, -999], mask=[False, True])).tolist()
+    [1.0, nan]
+    """
+    if not np.ma.isMaskedArray(X):
+        return X
+    if not np.ma.is_masked(X) or X.dtype.kind in "mMV":  # times and records are refused anyway
+        return X.data
+    if X.dtype.kind in "biufc":
+        kind = X.dtype if X.dtype.kind in "fc" else np.float64
+        return np.ma.filled(X.astype(kind), np.nan)
+    return np.ma.filled(X.astype(object), None)
 
 
 def _check_numbers(values: np.ndarray, columns: Columns, dtype: Any = None) -> None:

@@ -9,6 +9,7 @@ import pandas as pd
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_array, check_is_fitted
 
+from fintech_dl.estimators.columns import unmasked
 from fintech_dl.estimators.unsupervised import UnsupervisedEstimator
 from fintech_dl.networks.base import hyperparameters
 
@@ -48,7 +49,7 @@ class NeuralEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Unsupervi
 
         Of several members, the mean of the rows that each rebuilds from its own codes.
         """
-        codes = check_array(X, dtype=np.float32)
+        codes = check_array(unmasked(X), dtype=np.float32)
         if codes.shape[1] != self._n_features_out:
             raise ValueError(
                 f"X has {codes.shape[1]} columns; expected codes of {self._n_features_out} columns"

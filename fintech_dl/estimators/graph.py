@@ -29,6 +29,7 @@ from fintech_dl.estimators.classifier import NeuralClassifier
 from fintech_dl.estimators.detector import NeuralDetector
 from fintech_dl.estimators.encoder import NeuralEncoder
 from fintech_dl.estimators.regressor import NeuralRegressor
+from fintech_dl.estimators.scorer import CALIBRATIONS
 from fintech_dl.networks.base import _quiet, keras
 from fintech_dl.sealed import FORMAT
 
@@ -240,12 +241,12 @@ def _calibration(model: CalibratedClassifierCV) -> dict[str, Any]:
     if len(fitted) != 1 or len(model.classes_) != 2 or len(fitted[0].calibrators) != 1:
         raise ValueError("only a calibration of two classes, fitted once, is exported")
     (calibrator,) = fitted[0].calibrators
-    if model.method == "temperature":
-        return {"method": "temperature", "beta": float(calibrator.beta_)}
-    if model.method == "sigmoid":
-        return {"method": "sigmoid", "a": float(calibrator.a_), "b": float(calibrator.b_)}
-    x, y = calibrator.X_thresholds_, calibrator.y_thresholds_
-    return {"method": "isotonic", "x": x.tolist(), "y": y.tolist()}
+    found: dict[str, Any] = {"method": model.method, "shift": getattr(model, "shift_", 0.0)}
+    if model.method == "isotonic":
+        x, y = calibrator.X_thresholds_, calibrator.y_thresholds_
+        return {**found, "x": x.tolist(), "y": y.tolist()}
+    names = CALIBRATIONS[model.method]
+    return found | {name: float(getattr(calibrator, f"{name}_")) for name in names}
 
 
 def _has_gpu() -> bool:

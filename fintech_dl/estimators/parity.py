@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import copy
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -10,14 +12,19 @@ from sklearn.calibration import _CalibratedClassifier
 
 from fintech_dl.estimators.base import NeuralEstimator
 from fintech_dl.estimators.graph import parts, rebuilt
-from fintech_dl.estimators.scorer import TARGET, Scorer
+from fintech_dl.estimators.scorer import TARGET, Scorer, shifted
 from fintech_dl.networks.base import keras
 from fintech_dl.sealed import FORMAT
 
 ROWS = 10_000
 SEED = 2026
-FAR = 10.0  # standard deviations; further off, sums of large numbers cost float32 its last digits
-TOLERANCE, TOLERANCE_FAR = 1e-5, 1e-3
+TOLERANCE = 1e-5
+OF = {
+    "classifier": "probabilities",
+    "regressor": "predictions in standard deviations of the target, relative where above 1",
+    "detector": "anomaly scores, relative where above 1",
+    "encoder": "codes, relative where above 1",
+}
 LIBRARIES = ("fintech-dl", "numpy", "keras", "tensorflow", "onnx", "tf2onnx", "onnxruntime")
 LARGEST = float(np.finfo(np.float32).max)
 LEAST = float(np.finfo(np.float32).smallest_subnormal)
@@ -39,38 +46,38 @@ def prove(model: Any, scorer: Scorer, rows: int = ROWS) -> dict[str, Any]:
     Returns
     -------
     dict
-        JSON-plain. Of the rows within 10 standard deviations of the training rows: ``rows``,
-        ``tolerance``, ``max_abs`` and ``max_rel``, the largest difference of a final number
-        (probability, anomaly score, code, prediction in standard deviations of the target), as it
-        is, and divided by the number where that is above 1; ``max_rel_outputs``, that of the raw
-        outputs; None where one is not finite. ``far``: the same of the rows further off.
-        ``flips``: rows whose class or alert differs by more than such a difference. ``passed``:
-        everything is finite, no relative difference is above its tolerance, and nothing flips.
+        JSON-plain. ``rows``; ``of``, what is compared: what the model is asked for, that is
+        probabilities (calibrated, and before an isotonic calibration), predictions in standard
+        deviations of the target, anomaly scores or codes; ``max_rel``, the largest difference,
+        divided by the number where that is above 1, and ``max_abs``, undivided; None where an
+        output is not finite. ``tolerance``: what ``max_rel`` may be, on every row. ``flips``:
+        rows whose class or alert differs by more than such a difference. ``passed``: everything is
+        finite, ``max_rel`` is within the tolerance, and nothing flips.
     """
     found = parts(model)
     assert found is not None
     estimator, _, calibration = found
     matrix = hard_rows(estimator, rows)
-    outputs, own = scorer.outputs(matrix), _own_outputs(estimator, matrix)
-    finals, own_finals = outputs, own
+    ours, own = scorer.outputs(matrix), _own_outputs(estimator, matrix)
+    finite = bool(np.isfinite(ours).all() and np.isfinite(own).all())
     if scorer.record["kind"] == "classifier":
-        finals = scorer.probabilities(outputs)
-        own_finals = _own_probabilities(estimator, calibration, matrix, outputs)
+        own = _own_probabilities(estimator, calibration, matrix, ours)
+        ours = _all_probabilities(scorer, ours)
     elif scorer.record["kind"] == "regressor":
         mean, scale = (np.atleast_2d(scorer.record[name]).mean(axis=0) for name in TARGET)
-        outputs, own = (outputs - mean) / scale, (own - mean) / scale
-        finals, own_finals = outputs, own
-    far = _distance(estimator, matrix) > FAR
-    compared = (finals, own_finals, outputs, own)
-    near = _differences(~far, TOLERANCE, *compared)
-    beyond = _differences(far, TOLERANCE_FAR, *compared)
-    flips = _flips(scorer, finals, own_finals)
+        ours, own = (ours - mean) / scale, (own - mean) / scale
+    flips = _flips(scorer, ours, own)
+    max_abs = float(np.abs(ours - own).max()) if finite else None
+    max_rel = float(_relative(ours, own).max()) if finite else None
     return {
         "format": FORMAT,
-        "passed": _is_close(near) and _is_close(beyond) and flips == 0,
+        "passed": max_rel is not None and max_rel <= TOLERANCE and flips == 0,
+        "rows": len(matrix),
+        "of": OF[scorer.record["kind"]],
+        "tolerance": TOLERANCE,
+        "max_rel": max_rel,
+        "max_abs": max_abs,
         "flips": flips,
-        **near,
-        "far": beyond,
         "seed": SEED,
         "backend": keras().backend.backend(),
         "versions": _versions(),
@@ -160,32 +167,40 @@ def _own_probabilities(
     """Return the probabilities that the model itself gives for encoded rows.
 
     An isotonic calibration has steps, where no difference of its input is small enough; it is
-    applied to the graph's own outputs, which are compared before it.
+    applied to the graph's own outputs, beside the probabilities before it.
     """
     if calibration is None:
         return np.asarray(_twin(estimator).predict_proba(matrix), dtype=np.float64)
     (fitted,) = calibration.calibrated_classifiers_
     if calibration.method == "isotonic":
         p = np.asarray(fitted.calibrators[0].predict(outputs[:, 0]), dtype=np.float64)
-        return np.column_stack([1.0 - p, p])
-    again = _CalibratedClassifier(
-        _twin(estimator), fitted.calibrators, classes=fitted.classes, method=fitted.method
-    )
+        p = shifted(p, getattr(calibration, "shift_", 0.0))
+        before = _own_probabilities(estimator, None, matrix, outputs)
+        return np.column_stack([1.0 - p, p, before])
+    again = copy(calibration)
+    again.calibrated_classifiers_ = [
+        _CalibratedClassifier(
+            _twin(estimator), fitted.calibrators, classes=fitted.classes, method=fitted.method
+        )
+    ]
     return np.asarray(again.predict_proba(matrix), dtype=np.float64)
 
 
-def _distance(estimator: NeuralEstimator, matrix: np.ndarray) -> np.ndarray:
-    """Return how many standard deviations each row is off, in its furthest column."""
-    mean, scale = _centre(estimator)
-    numbers = np.array([column["kind"] == "number" for column in estimator.columns_])
-    off = np.abs((matrix.astype(np.float64) - mean) / scale)[:, numbers]
-    return np.asarray(np.nan_to_num(off).max(axis=1, initial=0.0))
+def _all_probabilities(scorer: Scorer, outputs: np.ndarray) -> np.ndarray:
+    """Return the probabilities that a graph's outputs mean, as `_own_probabilities` has them."""
+    found = scorer.probabilities(outputs)
+    if (scorer.record["calibration"] or {}).get("method") != "isotonic":
+        return found
+    plain = replace(scorer, record={**scorer.record, "calibration": None})
+    return np.hstack([found, plain.probabilities(outputs)])
 
 
 def _flips(scorer: Scorer, ours: np.ndarray, own: np.ndarray) -> int:
     """Count the rows with another class or alert, but not those at the cut itself."""
     kind = scorer.record["kind"]
     if kind == "classifier":
+        n = len(scorer.record["classes"])
+        ours, own = ours[:, :n], own[:, :n]
         gap, own_gap = (np.diff(np.sort(p, axis=1)[:, -2:], axis=1)[:, 0] for p in (ours, own))
         differ = ours.argmax(axis=1) != own.argmax(axis=1)
         at_the_cut = np.maximum(gap, own_gap) <= 2 * TOLERANCE
@@ -198,37 +213,8 @@ def _flips(scorer: Scorer, ours: np.ndarray, own: np.ndarray) -> int:
     return int((differ & ~at_the_cut).sum())
 
 
-def _differences(
-    at: np.ndarray,
-    tolerance: float,
-    finals: np.ndarray,
-    own_finals: np.ndarray,
-    outputs: np.ndarray,
-    own: np.ndarray,
-) -> dict[str, Any]:
-    with np.errstate(invalid="ignore"):  # of infinity and infinity
-        return {
-            "rows": int(at.sum()),
-            "tolerance": tolerance,
-            "max_abs": _largest(np.abs(finals - own_finals)[at]),
-            "max_rel": _largest(_relative(finals, own_finals)[at]),
-            "max_rel_outputs": _largest(_relative(outputs, own)[at]),
-        }
-
-
-def _is_close(found: dict[str, Any]) -> bool:
-    differences = (found["max_rel"], found["max_rel_outputs"])
-    return all(d is not None and d <= found["tolerance"] for d in differences)
-
-
 def _relative(ours: np.ndarray, own: np.ndarray) -> np.ndarray:
     return np.asarray(np.abs(ours - own) / np.maximum(1.0, np.abs(own)))
-
-
-def _largest(differences: np.ndarray) -> float | None:
-    """Return the largest number, 0 of none; None where one is not finite, as JSON has it."""
-    largest = float(differences.max(initial=0.0))
-    return largest if np.isfinite(largest) else None
 
 
 def _versions() -> dict[str, str]:

@@ -11,10 +11,21 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils.validation import check_array, check_consistent_length
 
 
+def refuse_masked(values: Any, name: str) -> None:
+    """Raise ValueError for targets or weights of which some are masked: there is none to guess."""
+    if np.ma.is_masked(values):
+        at = int(np.argwhere(np.ma.getmaskarray(values))[0][0])
+        raise ValueError(
+            f"{name}: row {at} is masked, that is missing; expected a value for every row. Leave "
+            "such rows out"
+        )
+
+
 def check_weight(X: np.ndarray, sample_weight: Any) -> np.ndarray:
     """Return the weight of each row as floats, 1 where none is given."""
     if sample_weight is None:
         return np.ones(len(X))
+    refuse_masked(sample_weight, "sample_weight")
     weight = check_array(
         sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight"
     )

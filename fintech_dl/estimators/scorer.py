@@ -20,6 +20,12 @@ from fintech_dl.sealed import FORMAT, GRAPH, MODEL, ONNX, PARITY
 BLOCK = 1024
 KINDS = ("classifier", "regressor", "detector", "encoder")
 TARGET = ("target_mean", "target_scale")
+CALIBRATIONS = {
+    "temperature": ("beta",),
+    "sigmoid": ("a", "b"),
+    "isotonic": ("x", "y"),
+    "beta": ("a", "b", "c"),
+}
 AVERAGES = ("mean", "logit", "probability", "rank")
 
 
@@ -119,8 +125,12 @@ class Scorer:
             p = expit(2.0 * calibration["beta"] * x)
         elif calibration["method"] == "sigmoid":
             p = expit(-(calibration["a"] * x + calibration["b"]))
+        elif calibration["method"] == "beta":
+            low, high = -np.logaddexp(0.0, -x), np.logaddexp(0.0, x)
+            p = expit(calibration["a"] * low + calibration["b"] * high + calibration["c"])
         else:
             p = np.interp(x, calibration["x"], calibration["y"])
+        p = shifted(p, calibration.get("shift", 0.0))
         return np.column_stack([1.0 - p, p])
 
     def scores(self, matrix: np.ndarray) -> np.ndarray:
@@ -228,6 +238,14 @@ def expit(x: np.ndarray) -> np.ndarray:
     return np.where(x >= 0, 1.0, small) / (1.0 + small)
 
 
+def shifted(p: np.ndarray, shift: float) -> np.ndarray:
+    """Return probabilities whose log odds are higher by ``shift``; 0 and 1 stay."""
+    if shift == 0:
+        return p
+    raised = p * np.exp(shift)
+    return np.asarray(raised / (1.0 - p + raised))
+
+
 def _of_members(values: Any) -> np.ndarray:
     """Return numbers per output, or per member and output, as they meet (members, rows, width)."""
     array = np.asarray(values, dtype=np.float64)
@@ -299,12 +317,11 @@ def _check(record: Mapping[str, Any], session: Any) -> None:
     if (calibration := record["calibration"]) is not None:
         if kind != "classifier" or width != 1:
             raise ValueError("a calibration of what is no classifier of two classes")
-        parts = {"temperature": ("beta",), "sigmoid": ("a", "b"), "isotonic": ("x", "y")}
-        values = [calibration[part] for part in parts[calibration["method"]]]
+        values = [calibration[part] for part in CALIBRATIONS[calibration["method"]]]
         if calibration["method"] == "isotonic":
             if not 0 < len(values[0]) == len(values[1]) or values[0] != sorted(values[0]):
                 raise ValueError("its isotonic calibration")
             values = [*values[0], *values[1]]
-        numbers = [*numbers, *values]
+        numbers = [*numbers, *values, calibration.get("shift", 0.0)]
     if not np.isfinite(np.asarray(numbers, dtype=np.float64)).all():
         raise ValueError("a number that is none")

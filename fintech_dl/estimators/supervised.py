@@ -9,6 +9,7 @@ from sklearn.base import is_classifier
 
 from fintech_dl.estimators.base import NeuralEstimator
 from fintech_dl.estimators.folds import Fold, member_folds
+from fintech_dl.estimators.rows import refuse_masked
 from fintech_dl.networks.base import Network, hyperparameters
 from fintech_dl.networks.dense import MLP
 
@@ -71,11 +72,12 @@ class SupervisedEstimator(NeuralEstimator):
         raise NotImplementedError
 
     def _given(self, y: Any) -> Any:
-        """Return ``y``, which must be there."""
+        """Return ``y``, which must be there, for every row."""
         if y is None:
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None"
             )
+        refuse_masked(y, "y")
         return y
 
     def _default_network(self) -> Network:

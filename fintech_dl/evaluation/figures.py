@@ -274,7 +274,9 @@ def importance_figure(record: Record, most: int = 20) -> Figure | None:
     places = decimals(i["mean"] for i in found[:3])
     top = ", ".join(f"{clean(i.get('feature'), 60)} {number(i['mean'], places)}" for i in found[:3])
     alt = f"Importance of columns, largest: {top}"
-    rest = f" The other {len(found) - most} are in the table." if len(found) > most else ""
+    more = len(found) - most
+    others = "other one is" if more == 1 else f"other {more:,} are"
+    rest = f" The {others} in the table." if more > 0 else ""
     return _figure(
         f"Drop in {drop} when a column is shuffled",
         charts.dots(rows, alt, f"drop in {drop}", from_zero=True),

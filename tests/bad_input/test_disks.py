@@ -141,12 +141,38 @@ def limited(*words, most):
     return subprocess.run(line, capture_output=True, text=True, timeout=120, preexec_fn=limit)
 
 
-def test_files_above_a_limit(tmp_path):
-    done = limited("data", "get", SMALL, "-o", tmp_path / "rows.csv", most=10_000)
-    assert done.returncode in (2, 75), done.stderr
-    assert "rows.csv: cannot be written (" in done.stderr
+@pytest.mark.parametrize("ending", ["parquet", "csv", "csv.gz"])
+def test_files_above_a_limit(tmp_path, ending):
+    done = limited("data", "get", SMALL, "-o", tmp_path / f"rows.{ending}", most=10_000)
+    assert done.returncode == 75, done.stderr
+    assert f"rows.{ending}: cannot be written (File too large); choose another" in done.stderr
+    assert "or make room and run it again" in done.stderr
     assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_scores_above_a_limit(fraud_run, few, tmp_path):
+    words = ["score", fraud_run.folder / "artefact", few / "clean.csv", "-o", tmp_path / "s"]
+    done = limited(*words, "--history", few / "history.csv", most=3_000)
+    assert done.returncode == 75, done.stderr
+    assert "s: cannot be written (File too large)" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_printed_above_a_limit(tmp_path):
+    with (tmp_path / "list.json").open("w") as out:
+        code = "from fintech_dl.cli import main; main()"
+        done = subprocess.run(
+            [sys.executable, "-c", code, "list", "--json"],
+            stdout=out,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=120,
+            env={k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"},
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100)),
+        )
+    assert done.returncode == 75, done.stderr
+    assert done.stderr == "fintech-dl: File too large: make room and run it again\n"
 
 
 def unprivileged(*words):

@@ -271,6 +271,36 @@ def test_arrays_of_every_layout_give_the_same(fitted):
     assert np.isfinite(results(model, ARRAY * 1e30)).all()
 
 
+def test_masked_cells_count_as_missing(fitted):
+    made, _, model = fitted
+    mask = RNG.random(ARRAY.shape) < 0.2
+    junk, missing = np.where(mask, -999.0, ARRAY), np.where(mask, np.nan, ARRAY)
+    masked = np.ma.array(junk, mask=mask)
+    assert results(model, masked).tobytes() == results(model, missing).tobytes()
+    learned, expected = (clone(made).fit(X, Y) for X in (masked, missing))
+    assert learned.columns_ == expected.columns_
+    assert results(learned, junk).tobytes() == results(expected, junk).tobytes()
+    whole = np.ma.array(np.where(mask, 3, 1), mask=mask)
+    of_floats = np.where(mask, np.nan, 1.0)
+    assert results(model, whole).tobytes() == results(model, of_floats).tobytes()
+    assert results(model, np.ma.array(ARRAY)).tobytes() == results(model, ARRAY).tobytes()
+    with pytest.raises(ValueError, match="2\\*\\*24"):
+        results(model, np.ma.array(np.full(ARRAY.shape, 2**30)))
+
+
+def test_masked_targets_and_weights_are_refused(fitted):
+    mask = np.arange(N) == 3
+    for kind in (NeuralClassifier, NeuralRegressor):
+        model = kind(network=MLP(units=2), epochs=1)
+        with pytest.raises(ValueError, match=r"y: row 3 is masked.* Leave such rows out"):
+            model.fit(GOOD, np.ma.array(Y, mask=mask))
+        with pytest.raises(ValueError, match="y: row 3 is masked"):
+            model.fit(GOOD, Y, X_val=GOOD, y_val=np.ma.array(Y, mask=mask))
+        assert model.fit(GOOD, np.ma.array(Y)).n_features_in_ == GOOD.shape[1]
+    with pytest.raises(ValueError, match="sample_weight: row 3 is masked"):
+        clone(fitted[0]).fit(GOOD, Y, sample_weight=np.ma.array(np.ones(N), mask=mask))
+
+
 @pytest.mark.parametrize(
     ("labels", "told"),
     [

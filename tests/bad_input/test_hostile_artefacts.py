@@ -26,7 +26,7 @@ from fintech_dl.artefact import read_files, to_files
 from fintech_dl.sealed import write_files
 
 onnx = pytest.importorskip("onnx")
-FLOAT = onnx.TensorProto.FLOAT
+FLOAT, INT64, BOOL = onnx.TensorProto.FLOAT, onnx.TensorProto.INT64, onnx.TensorProto.BOOL
 helper = onnx.helper
 
 # Reads each artefact with little more memory than its libraries have taken, and without a network.
@@ -223,6 +223,19 @@ def few(width):
     return graph([node, squeezed], [number("z", [0], [1])], width)
 
 
+def endless(n):
+    """Return a graph that would go round for ever."""
+    info = helper.make_tensor_value_info
+    body = helper.make_graph(
+        [helper.make_node("Identity", [a], [b]) for a, b in (("go", "on"), ("was", "is"))],
+        "step",
+        [info("i", INT64, []), info("go", BOOL, []), info("was", FLOAT, None)],
+        [info("on", BOOL, []), info("is", FLOAT, None)],
+    )
+    sure = helper.make_tensor("sure", BOOL, [], [True])
+    return graph([helper.make_node("Loop", ["", "sure", "x"], ["y"], body=body)], [sure], width=n)
+
+
 IDENTITY = helper.make_node("Identity", ["x"], ["y"])
 EVIL = helper.make_node("Evil", ["x"], ["y"])
 GRAPHS = {
@@ -231,7 +244,8 @@ GRAPHS = {
     "fewer rows than came": (few, "gave .1, 1, 1. for 1024 rows"),
     "other width": (lambda n: graph([IDENTITY], width=n + 1), "takes rows of"),
     "other type": (lambda n: graph([IDENTITY], width=n, of=11), "tensor.double.|cannot be used"),
-    "unknown operator": (lambda n: graph([EVIL], width=n), "cannot be used"),
+    "unknown operator": (lambda n: graph([EVIL], width=n), "is refused: it uses the operator"),
+    "endless loop": (endless, "is refused: it loops in another way than ours do"),
 }
 RECORDS = {
     "nested": b'{"a":' * 100_000 + b"1" + b"}" * 100_000,

@@ -148,8 +148,11 @@ def torch_lstm(quick: bool) -> dict[str, Any]:
     return torch_training("lstm", quick)
 
 
-def member_fits(quick: bool) -> dict[str, Callable[[], Any]]:
-    """Return one fit of eight members, and eight fits."""
+def member_fits(quick: bool, *, keep: bool = False) -> dict[str, Callable[[], Any]]:
+    """Return one fit of eight members, and eight fits; ``keep`` the eight, to predict with.
+
+    A model that is kept keeps its compiled network, one that is dropped leaves it to the next.
+    """
     from fintech_dl import MLP, NeuralClassifier
 
     X, target = numbers(1_000 if quick else 20_000, 30)
@@ -160,10 +163,12 @@ def member_fits(quick: bool) -> dict[str, Callable[[], Any]]:
         model = NeuralClassifier(network=MLP(), epochs=epochs, n_members=n_members)
         return model.set_params(random_state=seed).fit(X, y)
 
-    return {
-        "together": lambda: fit(8, 0),
-        "apart": lambda: [fit(1, seed).weights_ for seed in range(8)],
-    }
+    def apart() -> list[Any]:
+        if keep:
+            return [fit(1, seed) for seed in range(8)]
+        return [fit(1, seed).weights_ for seed in range(8)]
+
+    return {"together": lambda: fit(8, 0), "apart": apart}
 
 
 def members(quick: bool) -> dict[str, Any]:
@@ -176,10 +181,14 @@ def members(quick: bool) -> dict[str, Any]:
 
 
 def members_cold(quick: bool) -> dict[str, Any]:
-    """Time the same, compiling included, each in a fresh process that has imported Keras."""
+    """Time the same, compiling included, each in a fresh process that has imported Keras.
+
+    The eight models are kept, as whoever predicts with the ensemble keeps them.
+    """
     code = (
         "import sys, speed_rounds, speed_training, keras, fintech_dl.estimators.training\n"
-        "fit = speed_training.member_fits(sys.argv[2] == 'True')[sys.argv[1]]\n"
+        "fits = speed_training.member_fits(sys.argv[2] == 'True', keep=True)\n"
+        "fit = fits[sys.argv[1]]\n"
         "print(speed_rounds.timed(fit))"
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}

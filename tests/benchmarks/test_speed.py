@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+import weakref
 from importlib import import_module
 from pathlib import Path
 
@@ -46,6 +47,29 @@ def measured():
             "peak_mb": {"alone": [260.0], "steps": [300.0]},
         },
     }
+
+
+@pytest.mark.parametrize(("keep", "alive"), [(True, 8), (False, 1)])
+def test_eight_fits_that_start_cold_keep_their_models(monkeypatch, keep, alive):
+    """Whoever predicts with eight models keeps eight; a list of weights keeps none."""
+    monkeypatch.syspath_prepend(str(HERE))
+    living, most = weakref.WeakSet(), []
+
+    class Model:
+        def __init__(self, **settings):
+            self.weights_ = []
+
+        def set_params(self, random_state):
+            return self
+
+        def fit(self, X, y):
+            living.add(self)
+            most.append(len(living))
+            return self
+
+    monkeypatch.setattr("fintech_dl.NeuralClassifier", Model)
+    import_module("speed_training").member_fits(True, keep=keep)["apart"]()
+    assert max(most) == alive
 
 
 def row(rows, *words):

@@ -205,6 +205,7 @@ CHANGED = {
     "clipnorm": 0.01,
     "schedule": "cosine",
     "categorical": [5],
+    "special_codes": {5: [2]},
     "validation_fraction": 0.3,
     "random_state": 1,
     "n_members": 2,
@@ -232,8 +233,8 @@ def test_every_training_parameter_changes_the_scores(kind):
     for name in LOSS.get(kind, "").split():
         assert not np.array_equal(fitted(kind, loss=name), base)
     untested = names - {*CHANGED, "network", "loss", "monitor", "patience", "temporal"}
-    of_members = {"average", "cv"}  # see test_members
-    assert untested <= {"warm_start", "verbose", "focal_gamma", "contamination", *of_members}
+    elsewhere = {"average", "cv", "min_frequency"}  # see test_members, test_columns
+    assert untested <= {"warm_start", "verbose", "focal_gamma", "contamination", *elsewhere}
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw", "adagrad", "rmsprop"])
