@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import shutil
@@ -28,7 +27,7 @@ from fintech_dl.console import (
     start,
     working,
 )
-from fintech_dl.errors import CardError, FintechError, UsageError
+from fintech_dl.errors import NO_ROOM, CardError, FintechError, UsageError
 from fintech_dl.records import read_toml
 
 app = typer.Typer(
@@ -182,6 +181,8 @@ def run(
         echo(results_table(record))
         echo(f"\n{record['verdict'].get('text', '')}\n")
         echo(f"report    {done.folder / 'report.html'}")
+        if (done.folder / "validation.html").exists():
+            echo(f"evidence  {done.folder / 'validation.html'}")
         echo(f"artefact  {done.folder / 'artefact'}")
         words = record["commands"]["score"].split(" ", 1)
         name = words[0] if shutil.which(words[0]) else os.path.relpath(sys.argv[0])
@@ -246,7 +247,8 @@ def report(
     elif quiet:
         echo(done["report"])
     else:
-        echo(f"report  {done['report']}\nsha256  {done['sha256']}\nbefore  {done['before']}")
+        for one in (done, *([done["validation"]] if "validation" in done else [])):
+            echo(f"report  {one['report']}\nsha256  {one['sha256']}\nbefore  {one['before']}")
 
 
 @app.command()
@@ -270,7 +272,8 @@ def check(
     if as_json:
         print_json({"counts": counts, "checks": found})
     elif not quiet:
-        echo(", ".join(f"{count} {status}" for status, count in counts.items()))
+        several = "" if counts["warning"] == 1 else "s"
+        echo(f"{counts['ok']} ok, {counts['warning']} warning{several}, {counts['failed']} failed")
     failed = [one for one in found if one["status"] == "failed"]
     if failed:
         only_artefacts = all(one["part"] == "artefact" for one in failed)
@@ -298,7 +301,7 @@ def main() -> None:
     except Exception as error:
         if hasattr(error, "exit_code") and hasattr(error, "format_message"):
             fail(_usage(error), error.exit_code)
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
             with suppress(OSError, ValueError):  # what is left in the buffer has no room either
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             fail(f"{error.strerror}: make room and run it again", 75)
@@ -359,7 +362,10 @@ def _either(name: str) -> tuple[str, Any]:
 
 
 def _assignments(texts: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return parameters (scikit-learn addresses) and keys of the card from KEY=VALUE texts."""
+    """Return parameters (scikit-learn addresses) and keys of the card from KEY=VALUE texts.
+
+    An address has no dot, which a key of the card may have: ``search.space.model__epochs``.
+    """
     parameters: dict[str, Any] = {}
     keys: dict[str, Any] = {}
     for text in texts:
@@ -371,5 +377,5 @@ def _assignments(texts: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
             parsed = tomllib.loads(f"value = {value}")["value"]
         except tomllib.TOMLDecodeError:
             parsed = value.strip()  # a bare word is text
-        (parameters if "__" in key else keys)[key] = parsed
+        (parameters if "__" in key and "." not in key else keys)[key] = parsed
     return parameters, keys

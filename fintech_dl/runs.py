@@ -12,22 +12,34 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from fintech_dl.artefact import installed_versions, save
-from fintech_dl.cards import DatasetCard, PipelineCard, dataset_card, nearest, pipeline_card
+from fintech_dl.cards import (
+    DatasetCard,
+    PipelineCard,
+    Validation,
+    dataset_card,
+    nearest,
+    pipeline_card,
+)
 from fintech_dl.data.frames import read_dataset, write_quarantine
 from fintech_dl.errors import CardError, DataError, OutputError, UsageError, require
 from fintech_dl.evaluation.evidence import Scored, evidence
 from fintech_dl.evaluation.explanation import permutation_importance
 from fintech_dl.evaluation.facts import data_facts, protocol_facts, training_facts
+from fintech_dl.evaluation.groups import check_columns
 from fintech_dl.evaluation.outcomes import metric
 from fintech_dl.evaluation.report import write_report
 from fintech_dl.evaluation.splits import Fold, folds
+from fintech_dl.evaluation.validation import validate
+from fintech_dl.evaluation.validation_report import FILE, validation_record, write_validation
 from fintech_dl.fitting import candidates, fit_and_score, title_of
 from fintech_dl.folders import replacing
 from fintech_dl.pipelines import check_history, make_table
 from fintech_dl.publishing import alone, publishing
+from fintech_dl.sealed import MANIFEST, PARITY
 from fintech_dl.search import check_search, search_parameters, with_parameters, write_trials
 from fintech_dl.table import Table
 
@@ -42,7 +54,8 @@ class Run:
     ----------
     folder : Path
         Holds ``report.html``, ``metrics.json``, ``predictions.parquet``, ``artefact/`` and, if
-        rows were set aside, ``quarantine.csv``; after a search ``search.csv``, a line per trial.
+        rows were set aside, ``quarantine.csv``; after a search ``search.csv``, a line per trial;
+        with ``[validation]`` in the card ``validation.html`` and ``validation.json``.
     record : dict
         Every number of the report, JSON-plain.
     model : fitted Pipeline
@@ -140,6 +153,9 @@ def run_pipeline(
             f"{nearest(amount, beside)}"
         )
     parts = folds(table, card.split)
+    if card.validation:
+        tested = np.concatenate([part.test for part in parts])
+        check_columns(card.validation, table, tested, f"{card.name}: [validation]")
     scored, fitted, files, searched, done = [], None, {}, {}, 0.1
     if wanted is not None:
         searched = search_parameters(
@@ -190,9 +206,15 @@ def run_pipeline(
     record["importance"] = permutation_importance(
         fitted, table.X.iloc[latest.test], scored[0].outcomes[0], card.metrics[0], seed=seed
     )
+    found: dict[str, Any] = {}
+    if card.validation:
+        tell("validating", 0.9)
+        found = validate(card.validation, scored, fitted, table, parts, record, seed=seed)
     tell("writing report and artefact", 0.95)
     with alone(folder, "--out"), publishing(folder, "--out") as home:
         _write(home, folder, card, source, table, latest, scored[0], reading, fitted, files, record)
+        if card.validation:
+            _write_validation(home, card, card.validation, record, found)
     tell("done", 1.0)
     return Run(folder=folder, record=record, model=fitted)
 
@@ -257,6 +279,29 @@ def _write(
     with replacing(home / "metrics.json") as part:
         part.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n")
     write_report(record, home)
+
+
+def _write_validation(
+    home: Path,
+    card: PipelineCard,
+    validation: Validation,
+    record: dict[str, Any],
+    found: dict[str, Any],
+) -> None:
+    """Write the model validation report beside that of the run, with the artefact's digests."""
+    artefact = home / "artefact"
+    manifest = json.loads((artefact / MANIFEST).read_bytes())
+    proof = artefact / PARITY
+    kept = {
+        **found,
+        "table": card.table,
+        "parity": json.loads(proof.read_bytes()) if proof.exists() else None,
+        "artefact": manifest["files"],
+    }
+    page = validation_record(record, kept, validation.statements)
+    with replacing(home / FILE) as part:
+        part.write_text(json.dumps(page, indent=1, allow_nan=False) + "\n")
+    write_validation(page, home)
 
 
 def card_record(card: PipelineCard | DatasetCard) -> dict[str, Any]:

@@ -87,6 +87,21 @@ def fraud_run(tmp_path_factory: pytest.TempPathFactory, quick_fraud: Any) -> Any
 
 
 @pytest.fixture(scope="session")
+def credit_run(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """One quick run with a model validation report; none may change its folder."""
+    from fintech_dl import run_pipeline
+    from fintech_dl.cards import pipeline_card
+
+    rival = {"use": "sklearn.linear_model.LogisticRegression", "title": "Logistic regression"}
+    quick = {"baseline": [rival], "metrics": ["roc_auc", "brier"]}
+    card = pipeline_card("credit", quick, dataset="synthetic_credit_book_small")
+    folder = tmp_path_factory.mktemp("runs") / "credit"
+    with pytest.MonkeyPatch.context() as patch:  # intervals are not what is tested
+        patch.setattr("fintech_dl.evaluation.evidence.RESAMPLES", 100)
+        return run_pipeline(card, folder, set_params={"model__epochs": 3})
+
+
+@pytest.fixture(scope="session")
 def payments(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Files of the run's test week (new) and of the 38 days before it (history)."""
     from fintech_dl import load_frame

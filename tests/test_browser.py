@@ -110,12 +110,16 @@ def record() -> Any:
 
 
 @pytest.fixture(scope="module")
-def reports(fraud_run: Any, record: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Return the files of three reports: of a real run, of a full record, of a hostile record."""
+def reports(
+    fraud_run: Any, credit_run: Any, record: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Any:
+    """Return the files of four reports: of a run and of its validation, of a full record, and of
+    a hostile one."""
     folder = tmp_path_factory.mktemp("reports")
     for name, values in (("full", record), ("hostile", hostile(record))):
         (folder / f"{name}.html").write_text(render(values), encoding="utf-8")
     files = {name: folder / f"{name}.html" for name in ("full", "hostile")}
+    files["validation"] = credit_run.folder / "validation.html"
     return files | {"run": fraud_run.folder / "report.html"}
 
 
@@ -164,7 +168,7 @@ def opened(browser: Any, file: Path, size: str = "desktop", scheme: Any = "light
     context.close()
 
 
-@pytest.mark.parametrize("name", ["run", "full", "hostile"])
+@pytest.mark.parametrize("name", ["run", "full", "hostile", "validation"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", SIZES)
 def test_it_reads_well(browser, reports, tmp_path, name, scheme, size):
@@ -184,7 +188,7 @@ def test_it_reads_well(browser, reports, tmp_path, name, scheme, size):
         assert all(tables)
 
 
-@pytest.mark.parametrize("name", ["run", "full"])
+@pytest.mark.parametrize("name", ["run", "full", "validation"])
 def test_its_parts_have_names(browser, reports, name):
     with opened(browser, reports[name]) as page:
         sections = page.locator("main section").all()
@@ -203,7 +207,7 @@ def test_its_parts_have_names(browser, reports, name):
         assert page.get_by_role("navigation", name="Contents").count() == 1
 
 
-@pytest.mark.parametrize("name", ["run", "full", "hostile"])
+@pytest.mark.parametrize("name", ["run", "full", "hostile", "validation"])
 def test_paper_is_white(browser, reports, tmp_path, name):
     with opened(browser, reports[name], scheme="dark") as page:
         assert any(is_dark(colour) for colour in page.evaluate(BACKGROUNDS))

@@ -57,6 +57,11 @@ def mine(tmp_path, monkeypatch):
     return tmp_path
 
 
+def validating(keys: str) -> str:
+    """Return a [validation] with these keys, before the [test] of the card."""
+    return f"[validation]\n{keys}\n[test]"
+
+
 def spaced(values: str, method: str = "random") -> str:
     return f"[search]\nmethod = '{method}'\nspace = {{ a__b = {values} }}\n[test]"
 
@@ -211,6 +216,26 @@ def test_a_wrong_dataset_card_says_what_is_wrong(mine, old, new, told):
         ("[test]", "[calibration]\nmetod = 'sigmoid'\n[test]", r"did you mean 'method'\?"),
         ("[test]", "[calibration]\nmethod = 'beta'\nprior = 2\n[test]", "prior: got 2, expected"),
         ("[test]", "[calibration]\nmethod = 'beta'\nfraction = 0.0\n[test]", "fraction: got 0"),
+        ("[test]", validating("protectd = []"), r"validation: .*mean 'protected'\?"),
+        ("[test]", validating("approval_rate = 1.0"), "approval_rate: got 1, expected a share"),
+        ("[test]", validating("lgd = 0.5"), "losses need both lgd .* and ead"),
+        ("[test]", validating("ead = 'ead'"), "losses need both lgd .* got lgd = None"),
+        ("[test]", validating("lgd = 45.0\nead = 'ead'"), "lgd: got 45, expected a share"),
+        ("[test]", validating("grades = 1"), "grades: got 1, expected 2 or more"),
+        ("[test]", validating("grades = [0, 0.2, 0.1]"), "grades: got bounds .* rising"),
+        ("[test]", validating("vintage = 'year'"), "validation: vintage: got 'year'"),
+        ("[test]", validating("bands = { age = [25] }"), "bands: 'age' is neither in protected"),
+        (
+            "[test]",
+            validating("protected = ['age']\nbands = { age = [40, 25] }"),
+            "bands.age: got .*expected rising",
+        ),
+        ("[test]", validating("reference = { sex = 'm' }"), "'sex' is no protected attribute"),
+        (
+            "[test]",
+            validating("statements = { ownr = 'x' }"),
+            r"statements: unknown key 'ownr'; did you mean 'owner'\?",
+        ),
         ("[test]", "[search]\nspaces = {}\n[test]", r"search: .*did you mean 'space'\?"),
         ("[test]", "[search]\n[test]", "search.space: names nothing to try; write addresses"),
         ("[test]", "[search]\nmethod = 'gird'\n[test]", r"search: method: .*mean 'grid'\?"),

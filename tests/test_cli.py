@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 import tomllib
 import warnings
 from datetime import datetime, timedelta
@@ -166,6 +167,20 @@ def test_run_in_json(command, quick_card, tmp_path):
     assert record["title"] == "Own title"
     assert "wait 5d" in record["protocol"]["text"]
     assert record["training"]["settings"]["network"] == repr(MLP())
+
+
+def test_the_search_of_a_card_is_set_by_hand(command, quick_card, tmp_path):
+    out = tmp_path / "run"
+    words = ["run", quick_card, "--dataset", SMALL, "--out", out, "--search", "--json"]
+    words += ["--set", 'search={method="random", space={model__epochs=[1, 2]}}']
+    words += ["--set", "split.folds=2", "--set", "search.folds=1", "--set", "search.n_iter=1"]
+    words += ["--set", 'model__network={use="fintech_dl.MLP"}', "--set", "model__epochs=1"]
+    words += ["--set", "search.space.model__batch_size=[64]"]
+    code, _, err = command(*words)
+    assert (code, err) == (0, "")
+    record = json.loads((out / "metrics.json").read_text())
+    assert record["search"]["log"][1]["params"] == {"model__batch_size": 64}
+    assert len(record["protocol"]["folds"]) == 2
 
 
 def test_score_tells_what_was_set_aside(command, fraud_run, payments, tmp_path):
@@ -351,6 +366,17 @@ def test_report_is_made_again_from_its_numbers_alone(command, fraud_run, tmp_pat
     assert sorted(path.name for path in run.iterdir()) == ["metrics.json", "report.html"]
 
 
+def test_the_validation_report_is_made_again_too(command, credit_run, tmp_path):
+    for name in ("metrics.json", "validation.json"):
+        shutil.copy(credit_run.folder / name, tmp_path)
+    text = command("report", tmp_path).out
+    page = (credit_run.folder / "validation.html").read_bytes()
+    assert (tmp_path / "validation.html").read_bytes() == page
+    assert f"report  {tmp_path / 'validation.html'}\nsha256  {sha256(page).hexdigest()}\n" in text
+    found = json.loads(command("report", tmp_path, "--json").out)
+    assert [found["before"], found["validation"]["before"]] == ["same", "same"]
+
+
 @pytest.mark.parametrize(
     ("content", "code", "says"),
     [
@@ -456,6 +482,33 @@ def test_data_get_verifies_the_file(command, own, tmp_path):
     assert done.code == 4
     assert "not the file of the dataset card" in done.err
     assert command("data", "get", "handbook_transactions").code == 4
+
+
+@pytest.fixture
+def killed(tmp_path, monkeypatch):
+    """Return a part that a killed download left two days ago, beside what is not to be touched."""
+    cache = tmp_path / "downloads"
+    cache.mkdir()
+    monkeypatch.setenv("FINTECH_DL_CACHE", str(cache))
+    for name, hours in ((".a.csv.77.part", 48), (".b.csv.78.part", 2), ("c.part", 48), ("d", 48)):
+        (cache / name).write_bytes(bytes(1_500_000))
+        os.utime(cache / name, (time.time() - 3600 * hours,) * 2)
+    (cache / ".e.csv.79.part").symlink_to(cache / "d")
+    os.utime(cache / ".e.csv.79.part", (0, 0), follow_symlinks=False)
+    return cache / ".a.csv.77.part"
+
+
+@pytest.mark.parametrize("name", ["mine", SMALL])
+def test_what_killed_downloads_left_is_told_and_removed(command, own, killed, name):
+    others = sorted(path.name for path in killed.parent.iterdir() if path != killed)
+    told = "left by downloads that were killed; the next fintech-dl data get removes it"
+    assert f"{told}\n  {killed}: 1.5 MB\n" in command("data", "show", name).out
+    found = json.loads(command("data", "show", name, "--json").out)
+    assert found["leftovers"] == {str(killed): 1_500_000}
+    assert json.loads(command("data", "get", name, "--json").out)["removed"] == [str(killed)]
+    assert sorted(path.name for path in killed.parent.iterdir()) == others
+    assert "removed" not in json.loads(command("data", "get", name, "--json").out)
+    assert told not in command("data", "show", name).out
 
 
 class Terminal(io.StringIO):

@@ -16,7 +16,7 @@ from fintech_dl import MLP, load, load_table, run_pipeline
 from fintech_dl.artefact import read_files, scorer
 from fintech_dl.cards import names, pipeline_card
 from fintech_dl.data.frames import read_dataset
-from fintech_dl.errors import ArtefactError, CardError, OutputError, UsageError
+from fintech_dl.errors import ArtefactError, CardError, DataError, OutputError, UsageError
 from fintech_dl.evaluation.baselines import score_rows
 from fintech_dl.evaluation.cuts import validation_cut
 from fintech_dl.evaluation.splits import folds
@@ -37,8 +37,11 @@ class Spy(ClassifierMixin, BaseEstimator):
 
     def predict_proba(self, X):
         self.seen_.append(X)
-        p = 1 / (1 + np.exp(-np.asarray(X)[:, 0] / 100))
+        p = 1 / (1 + np.exp(-np.linspace(-1, 1, len(X))))
         return np.column_stack([1 - p, p])
+
+    def predict(self, X):
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
 
 
 @pytest.fixture
@@ -52,7 +55,7 @@ def spy(monkeypatch, few_resamples):
     """Let cards name the spy, and give its step."""
     monkeypatch.setattr("sklearn.dummy.Spy", Spy, raising=False)
     monkeypatch.setattr("fintech_dl.fitting.to_files", lambda model: {})
-    for unused in ("save", "write_report"):
+    for unused in ("save", "write_report", "_write_validation"):
         monkeypatch.setattr(f"fintech_dl.runs.{unused}", lambda *args, **records: None)
     return {"step": [{"name": "model", "use": "sklearn.dummy.Spy"}], "baseline": []}
 
@@ -195,6 +198,13 @@ def test_progress_is_told_in_order(quick_fraud, spy, tmp_path):
 # ---- what reaches the model ------------------------------------------------------------------
 
 
+def what_it_saw(model):
+    """Return what a run's spy was shown, also behind a calibration."""
+    while not hasattr(model, "steps"):
+        model = model.estimator
+    return model.steps[-1][1].seen_
+
+
 @pytest.mark.parametrize("name", names("pipelines"))
 def test_nothing_that_is_set_aside_reaches_the_model(name, spy, tmp_path, monkeypatch):
     from fintech_dl import pipelines
@@ -204,7 +214,7 @@ def test_nothing_that_is_set_aside_reaches_the_model(name, spy, tmp_path, monkey
     offered = {"amount"}  # a feature and the price of a miss
     assert set(table.X) & set(table.aside) <= offered
     run = run_pipeline(card, tmp_path / "run")
-    shown = run.model.steps[-1][1].seen_
+    shown = what_it_saw(run.model)
     assert len(shown) > 3
     for X in shown:
         assert list(X.columns) == list(table.X.columns) == run.record["features"]
@@ -217,7 +227,7 @@ def test_nothing_that_is_set_aside_reaches_the_model(name, spy, tmp_path, monkey
         return made
 
     monkeypatch.setattr("fintech_dl.runs.make_table", scrambled)
-    again = run_pipeline(card, tmp_path / "again").model.steps[-1][1].seen_
+    again = what_it_saw(run_pipeline(card, tmp_path / "again").model)
     for one, two in zip(shown, again, strict=True):
         pd.testing.assert_frame_equal(one, two)
 
@@ -261,7 +271,7 @@ def test_early_stopping_in_a_card(quick_fraud, tmp_path):
     assert score_rows(back, rows).tobytes() == score_rows(run.model, rows).tobytes()
 
 
-@pytest.mark.parametrize("method", ["temperature", "sigmoid", "isotonic"])
+@pytest.mark.parametrize("method", ["temperature", "sigmoid", "isotonic", "beta"])
 def test_calibration_in_a_card(quick_fraud, tmp_path, few_resamples, method):
     wanted = {"calibration": {"method": method, "fraction": 0.3}}
     if method != "temperature":
@@ -288,6 +298,30 @@ def test_calibration_in_a_card(quick_fraud, tmp_path, few_resamples, method):
         assert alone == score_rows(run.model, rows)[:60:7].tolist()
     back = load(run.folder / "artefact")
     assert score_rows(back, rows).tobytes() == score_rows(run.model, rows).tobytes()
+
+
+def test_a_prior_in_a_card_is_the_mean_of_the_latest_training_rows(quick_fraud, tmp_path):
+    scale = {"name": "scale", "use": "sklearn.preprocessing.StandardScaler"}
+    model = {"name": "model", "use": "sklearn.linear_model.LogisticRegression"}
+    wanted = {"calibration": {"method": "beta", "prior": 0.3}, "step": [scale, model]}
+    card = quick_fraud({**wanted, "metrics": ["gini", "ks", "average_precision"]})
+    run = run_pipeline(card, tmp_path / "run")
+    table = load_table(card)
+    _, late = validation_cut(table, folds(table, card.split)[0].train, 0.2, purge=False)
+    assert run.model.predict_proba(table.X.iloc[late])[:, 1].mean() == pytest.approx(0.3)
+    found = run.record["models"][0]["metrics"]
+    assert found["gini"]["low"] < found["gini"]["value"] < found["gini"]["high"]
+    assert 0 < found["ks"]["low"] < found["ks"]["high"] < 1
+    report = (run.folder / "report.html").read_text(encoding="utf-8")
+    assert "Gini coefficient" in report
+    assert "Kolmogorov-Smirnov distance" in report
+
+
+def test_calibration_rows_of_one_class_are_refused(quick_fraud, tmp_path):
+    model = {"name": "model", "use": "sklearn.dummy.DummyClassifier"}
+    wanted = {"calibration": {"method": "beta", "fraction": 1e-5}, "step": [model]}
+    with pytest.raises(DataError, match=r"0 positives and \d+ negatives .*two of each"):
+        run_pipeline(quick_fraud(wanted), tmp_path / "run")
 
 
 def test_calibration_respects_weights(spy, tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fintech_dl.cards.splits import Split, check_length, check_split
+from fintech_dl.cards.validation import Validation, check_validation
 from fintech_dl.errors import CardError
 from fintech_dl.records import build
 
@@ -29,10 +30,15 @@ class Decision:
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """How scores become probabilities, fitted on the latest training rows."""
+    """How scores become probabilities, fitted on the latest ``fraction`` of the training rows.
 
-    method: Literal["temperature", "sigmoid", "isotonic"]
+    ``prior``: central tendency, such as the long-run rate of default; a shift of all log odds makes
+    the mean probability of these rows equal to it.
+    """
+
+    method: Literal["temperature", "sigmoid", "isotonic", "beta"]
     fraction: float = 0.2
+    prior: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +103,7 @@ class PipelineCard:
     calibration: Calibration | None = None
     decision: Decision | None = None
     search: Search | None = None
+    validation: Validation | None = None
     history: str = ""
     limits: list[str] = field(default_factory=list)
     words: dict[str, str] = field(default_factory=dict)
@@ -113,8 +120,12 @@ def check_pipeline(card: PipelineCard, where: str) -> None:
         check_split(build(Split, split, f"{where}: test.split"), f"{where}: test")
     if card.history:
         check_length(card.history, f"{where}: history")
+    if card.calibration:
+        _check_shares(card.calibration, f"{where}: calibration")
     if card.search:
         _check_search(card.search, f"{where}: search")
+    if card.validation:
+        check_validation(card.validation, f"{where}: validation")
     for part, tables in (("table", [card.table]), ("step", card.step), ("baseline", card.baseline)):
         for table in tables:
             if not isinstance(table.get("use"), str):
@@ -122,6 +133,13 @@ def check_pipeline(card: PipelineCard, where: str) -> None:
     steps = [step.get("name") for step in card.step]
     if not steps or steps[-1] != "model" or len(set(steps)) < len(steps):
         raise CardError(f'{where}: each [[step]] needs its own name, the last one "model": {steps}')
+
+
+def _check_shares(calibration: Calibration, where: str) -> None:
+    for key in ("fraction", "prior"):
+        value = getattr(calibration, key)
+        if value is not None and not 0 < value < 1:
+            raise CardError(f"{where}.{key}: got {value:g}, expected more than 0 and less than 1")
 
 
 def _check_search(search: Search, where: str) -> None:

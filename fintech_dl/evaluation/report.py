@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 from fintech_dl.errors import not_written, require
 from fintech_dl.evaluation import figures, standings, tables
@@ -45,21 +46,9 @@ def render(record: Record) -> str:
     >>> "One region only." in page, "<script" in page
     (True, False)
     """
-    require("matplotlib", "report")
-    require("jinja2", "report")
-    from jinja2 import Environment, FileSystemLoader
-
-    environment = Environment(
-        loader=FileSystemLoader(shipped("reports/templates")),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {"clean": clean, "count": count, "percent": percent, "moment": moment}
-    environment.filters |= {"general": general, "long": lambda text: clean(text, 2000)}
     given = [*(record.get("limits") or []), *((record.get("data") or {}).get("limits") or [])]
-    return environment.get_template("report.html").render(
+    return filled(
+        "report.html",
         record=record,
         words=words(record),
         verdict=standings.verdict(record),
@@ -77,6 +66,30 @@ def render(record: Record) -> str:
         importance=tables.importance(record),
         limits=list(dict.fromkeys(clean(text, 2000) for text in given)),
     )
+
+
+def filled(template: str, **values: Any) -> str:
+    """Return a template of ``reports/templates`` with its values filled in, all texts escaped.
+
+    Raises
+    ------
+    NotInstalledError
+        If matplotlib or jinja2 is not installed.
+    """
+    require("matplotlib", "report")
+    require("jinja2", "report")
+    from jinja2 import Environment, FileSystemLoader
+
+    environment = Environment(
+        loader=FileSystemLoader(shipped("reports/templates")),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"clean": clean, "count": count, "percent": percent, "moment": moment}
+    environment.filters |= {"general": general, "long": lambda text: clean(text, 2000)}
+    return environment.get_template(template).render(values)
 
 
 def write_report(record: Record, folder: str | os.PathLike[str]) -> Path:
@@ -109,11 +122,14 @@ def write_report(record: Record, folder: str | os.PathLike[str]) -> Path:
     ...     write_report({"title": "Card fraud"}, folder).name
     'report.html'
     """
-    page = render(record).encode()
-    path = Path(folder) / "report.html"
+    return write_page(render(record), Path(folder) / "report.html")
+
+
+def write_page(page: str, path: Path) -> Path:
+    """Write a page, whole or not at all; OutputError names a folder that cannot be written."""
     try:
         with replacing(path) as part:
-            part.write_bytes(page)
+            part.write_bytes(page.encode())
     except OSError as error:
         advice = "choose a folder that can be written"
         raise not_written(f"the report {str(path)!r}", error, advice) from error
