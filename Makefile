@@ -21,7 +21,7 @@ demo: $(BIN)/installed-demo
 test: $(BIN)/installed-dev
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 ifeq ($(ARGS),)
-	@KERAS_BACKEND=jax FINTECH_DL_CONTRACT=all \
+	@KERAS_BACKEND=jax FINTECH_DL_CONTRACT=networks \
 	  $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal \
 	  tests/test_contract.py tests/estimators/test_laws.py tests/estimators/test_members.py
 endif

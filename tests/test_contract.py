@@ -40,6 +40,11 @@ OTHERS = [
     NeuralClassifier(network=LSTM(units=8), **FAST),
     NeuralRegressor(network=CNN(filters=8, hidden=16), **FAST),
     NeuralClassifier(network=RNN(units=8), **FAST),
+    NeuralClassifier(network=FTTransformer(blocks=1, units=8, heads=2), **FAST),
+    NeuralDetector(network=Autoencoder(kind="cnn", units=8, code=2), **FAST),
+    NeuralDetector(network=Autoencoder(kind="lstm", units=8, code=2), **FAST),
+]
+IN_OTHER_ESTIMATORS = [
     NeuralRegressor(network=TabM(k=4, units=16, embedding="periodic"), **FAST),
     NeuralDetector(network=TabM(k=4, units=8, mini=True), **FAST),
     NeuralRegressor(network=Scorecard(), **FAST),
@@ -49,16 +54,17 @@ OTHERS = [
     NeuralRegressor(network=RealMLP(units=16, activation="selu"), **FAST),
     NeuralDetector(network=RealMLP(units=8), **FAST),
     NeuralEncoder(network=RealMLP(units=4), **FAST),
-    NeuralClassifier(network=FTTransformer(blocks=1, units=8, heads=2), **FAST),
     NeuralRegressor(network=FTTransformer(blocks=1, units=8, heads=2), **FAST),
     NeuralDetector(network=FTTransformer(blocks=1, units=8, heads=2), **FAST),
     NeuralEncoder(network=FTTransformer(blocks=2, units=4, heads=1), **FAST),
-    NeuralDetector(network=Autoencoder(kind="cnn", units=8, code=2), **FAST),
-    NeuralDetector(network=Autoencoder(kind="lstm", units=8, code=2), **FAST),
 ]
-EVERYTHING = os.environ.get("FINTECH_DL_CONTRACT") == "all"
+SHARES = {
+    "families": ONE_PER_FAMILY,
+    "networks": ONE_PER_FAMILY + OTHERS,
+    "all": ONE_PER_FAMILY + OTHERS + IN_OTHER_ESTIMATORS,
+}
 
 
-@parametrize_with_checks(ONE_PER_FAMILY + (OTHERS if EVERYTHING else []))
+@parametrize_with_checks(SHARES[os.environ.get("FINTECH_DL_CONTRACT", "families")])
 def test_scikit_learn_contract(estimator, check):
     check(estimator)
