@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -76,6 +76,8 @@ class TabM(Network):
     bins: Width = 16
     frequencies: Width = 48
     frequency_scale: Amount = 0.05
+
+    block_rows: ClassVar[tuple[int, ...]] = (256,)
 
     def encoding(self, columns: Columns, embed: bool) -> Any:
         """Return the layer that embeds numbers, where they need not be rebuilt."""
