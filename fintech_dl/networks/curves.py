@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from fintech_dl.networks.base import Columns, Tensor, keras
-from fintech_dl.networks.encoding import ColumnEncoding
+from fintech_dl.networks.encoding import ColumnEncoding, distinct_edges
+from fintech_dl.networks.weights import adapted
 
 keras()
 
@@ -32,19 +33,17 @@ class Pieces(ColumnEncoding):
     ) -> None:
         super().__init__(columns, embed=False, **kwargs)
         self.bins = bins
-        n_other = len(self.numbers) + len(self.at) + sum(self.one_hot.values()) + len(self.one_hot)
+        self.indicated = list(range(len(self.numbers)))  # whether or not it was missing in training
+        n_other = self.n_indicators + sum(self.one_hot.values()) + len(self.one_hot)
         ways = [monotone.get(columns[i]["name"], 0.0) for i in self.numbers]
         self.direction = np.concatenate([np.repeat(ways, bins), np.zeros(n_other)])
 
     def build(self, shape: Any) -> None:
         """Create the weights."""
         n, bins = len(self.numbers), self.bins
-        self.edges = self._kept("edges", (n, bins + 1))
-        self.places = self._kept("places", (n, bins))
-        self.shares = {str(i): self._kept(f"shares_{i}", (m,)) for i, m in self.one_hot.items()}
-
-    def _kept(self, name: str, shape: tuple[int, ...]) -> Any:
-        return self.add_weight(name=name, shape=shape, initializer="zeros", trainable=False)
+        self.edges = adapted(self, "edges", (n, bins + 1))
+        self.places = adapted(self, "places", (n, bins))
+        self.shares = {str(i): adapted(self, f"shares_{i}", (m,)) for i, m in self.one_hot.items()}
 
     def adapt(self, X: np.ndarray, sample_weight: np.ndarray) -> None:
         """Learn the edges of the bins, and the mean of each part, from training rows."""
@@ -77,23 +76,17 @@ class Pieces(ColumnEncoding):
         """Return the parts of each row."""
         parts = []
         if self.numbers:
-            n = len(self.numbers)
-            numbers = ops.take(inputs, self.numbers, axis=1)
-            missing = ops.isnan(numbers)
-            unknown, flags = missing, []
-            if self.at:
-                flags = [ops.cast(ops.equal(ops.take(numbers, self.at, 1), self.codes), "float32")]
-                own = np.eye(n, dtype=np.float32)[self.at]
-                unknown = ops.logical_or(missing, ops.matmul(flags[0], own) > 0)
+            numbers, indicators = self._read(inputs)
+            unknown = ops.isnan(numbers)
             start, width = self.edges[:, :-1], self.edges[:, 1:] - self.edges[:, :-1]
             real = width > 0
             above = ops.where(unknown, 0.0, numbers)[:, :, None] - start
             place = ops.clip(above / ops.where(real, width, 1.0), 0.0, 1.0) - self.places
             place = ops.where(ops.logical_or(unknown[:, :, None], ~real), 0.0, place)
-            parts = [ops.reshape(place, (-1, n * self.bins)), ops.cast(missing, "float32"), *flags]
+            parts = [ops.reshape(place, (-1, len(self.numbers) * self.bins)), *indicators]
         for i, m in self.one_hot.items():
             code = ops.cast(inputs[:, i : i + 1], "int32")
-            hot = ops.cast(ops.equal(code, ops.arange(1, m + 1)[None]), "float32")
+            hot = self._one_hot(code[:, 0], m)
             parts.append(ops.where(code > 0, hot - self.shares[str(i)], 0.0))
             parts.append(ops.cast(ops.equal(code, 0), "float32"))
         return ops.concatenate(parts, axis=1) if len(parts) > 1 else parts[0]
@@ -161,12 +154,7 @@ def edges_of(values: np.ndarray, weight: np.ndarray, bins: int) -> np.ndarray:
         below = np.cumsum(share) / share.sum()
         inner = np.searchsorted(below, np.linspace(0, 1, bins + 1)[1:-1])
         distinct = np.unique(np.concatenate([distinct[:1], distinct[inner], distinct[-1:]]))
-    width = 1e-6 * max(abs(distinct[0]), abs(distinct[-1]))
-    kept = [distinct[0]]
-    for edge in distinct[1:]:
-        if edge - kept[-1] > width:
-            kept.append(edge)
-    return np.array(kept, dtype=np.float32)
+    return distinct_edges(distinct)
 
 
 def curves(model: Any, columns: Columns) -> list[dict[str, Any]]:

@@ -14,7 +14,8 @@ import numpy as np
 from scipy.stats import norm
 
 from fintech_dl.networks.base import Columns, Tensor, keras
-from fintech_dl.networks.encoding import ColumnEncoding
+from fintech_dl.networks.encoding import ColumnEncoding, distinct_edges
+from fintech_dl.networks.weights import adapted, uniform
 
 keras()
 
@@ -36,11 +37,8 @@ class Quantiles(layers.Layer):
         """Create the weights."""
         n, bins = self.n, self.bins
         for name, size in (("start", (n, bins)), ("slope", (n, bins)), ("rise", (n, bins))):
-            setattr(self, name, self._kept(name, size))
-        self.lowest, self.middle = self._kept("lowest", (n,)), self._kept("middle", (n,))
-
-    def _kept(self, name: str, shape: tuple[int, ...]) -> Any:
-        return self.add_weight(name=name, shape=shape, initializer="zeros", trainable=False)
+            setattr(self, name, adapted(self, name, size))
+        self.lowest, self.middle = adapted(self, "lowest", (n,)), adapted(self, "middle", (n,))
 
     def adapt(self, X: np.ndarray, sample_weight: np.ndarray) -> None:
         """Learn the edges; columns with fewer distinct values have fewer bins."""
@@ -79,12 +77,7 @@ def _edges(values: np.ndarray, weight: np.ndarray, bins: int) -> tuple[Any, Any,
     share = np.cumsum(weight[order]) / weight.sum()
     at = np.searchsorted(share, np.linspace(0, 1, bins + 1)[1:-1])
     inner = ordered[np.minimum(at, len(ordered) - 1)]
-    edges = np.unique(np.concatenate([ordered[:1], inner, ordered[-1:]]))
-    width = 1e-6 * max(abs(edges[0]), abs(edges[-1]), 1e-30)
-    kept = [edges[0]]
-    for edge in edges[1:]:
-        if edge - kept[-1] > width:
-            kept.append(edge)
+    kept = distinct_edges(np.unique(np.concatenate([ordered[:1], inner, ordered[-1:]])))
     below = np.interp(
         np.searchsorted(ordered, kept, "left") - 1, np.arange(len(share)), share, left=0
     )
@@ -112,7 +105,7 @@ class PiecewiseLinear(layers.Layer):
     def build(self, shape: Any) -> None:
         """Create the weights."""
         self.quantiles.build(shape)
-        bound = initializers.RandomUniform(-1 / math.sqrt(self.units), 1 / math.sqrt(self.units))
+        bound = uniform(self.units)
         n, units, bins = self.n, self.units, self.quantiles.bins
         self.line = self.add_weight(name="line", shape=(n, units), initializer=bound)
         self.bias = self.add_weight(name="bias", shape=(n, units), initializer=bound)
@@ -152,13 +145,10 @@ class Periodic(layers.Layer):
         self.quantiles.build(shape)
         n, units, many = self.n, self.units, self.frequencies
         drawn = initializers.TruncatedNormal(stddev=self.spread)
-        bound = 1 / math.sqrt(2 * many)
-        uniform = initializers.RandomUniform(-bound, bound)
+        bound = uniform(2 * many)
         self.frequency = self.add_weight(name="frequency", shape=(n, many), initializer=drawn)
-        self.kernel = self.add_weight(
-            name="kernel", shape=(n, 2 * many, units), initializer=uniform
-        )
-        self.bias = self.add_weight(name="bias", shape=(n, units), initializer=uniform)
+        self.kernel = self.add_weight(name="kernel", shape=(n, 2 * many, units), initializer=bound)
+        self.bias = self.add_weight(name="bias", shape=(n, units), initializer=bound)
 
     def adapt(self, X: np.ndarray, sample_weight: np.ndarray) -> None:
         """Learn the quantiles of training rows."""

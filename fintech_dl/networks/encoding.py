@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fintech_dl.networks.base import Columns, Tensor, keras
+from fintech_dl.networks.weights import adapted
 
 keras()
 
@@ -33,6 +34,16 @@ def _mean_scale(values: np.ndarray, weight: np.ndarray) -> tuple[float, float]:
     return mean, scale if scale > 1e-6 * max(abs(mean), 1e-30) else 1.0
 
 
+def distinct_edges(edges: np.ndarray) -> np.ndarray:
+    """Return the increasing edges that float32 tells apart."""
+    width = 1e-6 * max(abs(edges[0]), abs(edges[-1]), 1e-30)
+    kept = [edges[0]]
+    for edge in edges[1:]:
+        if edge - kept[-1] > width:
+            kept.append(edge)
+    return np.array(kept)
+
+
 def special_codes(column: dict[str, Any]) -> list[float]:
     """Return the numbers that stand for something else than an amount in this column."""
     return list(column.get("special_codes", ()))
@@ -42,9 +53,8 @@ class _Standardise(layers.Layer):
     """Shared part: ``mean`` and ``scale`` per number, missing values at the mean."""
 
     def _statistics(self, n: int) -> None:
-        add = self.add_weight
-        self.mean = add(name="mean", shape=(n,), initializer="zeros", trainable=False)
-        self.scale = add(name="scale", shape=(n,), initializer="ones", trainable=False)
+        self.mean = adapted(self, "mean", (n,))
+        self.scale = adapted(self, "scale", (n,), "ones")
 
     def _set(self, pairs: list[tuple[float, float]]) -> None:
         if pairs:
@@ -75,12 +85,16 @@ class ColumnEncoding(_Standardise):
         special = [(j, c) for j, i in enumerate(self.numbers) for c in special_codes(columns[i])]
         self.at = [j for j, _ in special]
         self.codes = np.array([code for _, code in special], dtype=np.float32)
-        self.n_indicators = len(self.indicated) + len(special)
         sizes = {i: len(columns[i]["categories"]) for i in at if i not in set(self.numbers)}
         most = self.one_hot_limit if embed else max(sizes.values(), default=0)
         self.one_hot = {i: n for i, n in sizes.items() if 0 < n <= most}
         self.embedded = {i: n for i, n in sizes.items() if n > most}
         self.embedding_sizes = {i: self.embedding_size(n) for i, n in self.embedded.items()}
+
+    @property
+    def n_indicators(self) -> int:
+        """Return how many columns say what is missing or a special code."""
+        return len(self.indicated) + len(self.at)
 
     def embedding_size(self, n: int) -> int:
         """Return the size of the embedding of ``n`` categories."""

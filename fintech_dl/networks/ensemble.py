@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from fintech_dl.networks.base import Tensor, keras
+from fintech_dl.networks.weights import uniform
 
 keras()
 
 from keras import initializers, layers, ops  # noqa: E402
-
-
-def _uniform(n_inputs: int) -> Any:
-    return initializers.RandomUniform(-1 / math.sqrt(n_inputs), 1 / math.sqrt(n_inputs))
 
 
 class Members(layers.Layer):
@@ -54,7 +50,7 @@ class SharedDense(layers.Layer):
     def build(self, shape: Any) -> None:
         """Create the kernel, and what belongs to each network."""
         k, n = shape[1:]
-        add, first = self.add_weight, _uniform(n)
+        add, first = self.add_weight, uniform(n)
         self.kernel = add(name="kernel", shape=(n, self.units), initializer=first)
         if not self.own:
             self.bias = add(name="bias", shape=(self.units,), initializer=first)
@@ -86,7 +82,7 @@ class OwnDense(layers.Layer):
     def build(self, shape: Any) -> None:
         """Create the weights."""
         k, n = shape[1:]
-        add, first = self.add_weight, _uniform(n)
+        add, first = self.add_weight, uniform(n)
         self.kernel = add(name="kernel", shape=(k, n, self.units), initializer=first)
         self.bias = add(name="bias", shape=(k, self.units), initializer=first)
 

@@ -10,14 +10,11 @@ import numpy as np
 from fintech_dl.networks.base import Columns, Tensor, keras
 from fintech_dl.networks.embeddings import Quantiles
 from fintech_dl.networks.encoding import ColumnEncoding
+from fintech_dl.networks.weights import uniform
 
 keras()
 
-from keras import initializers, layers, ops  # noqa: E402
-
-
-def _uniform(units: int) -> Any:
-    return initializers.RandomUniform(-1 / math.sqrt(units), 1 / math.sqrt(units))
+from keras import layers, ops  # noqa: E402
 
 
 class Tokens(layers.Layer):
@@ -29,7 +26,7 @@ class Tokens(layers.Layer):
 
     def build(self, shape: Any) -> None:
         """Create the vectors."""
-        add, size, drawn = self.add_weight, (shape[-1], self.units), _uniform(self.units)
+        add, size, drawn = self.add_weight, (shape[-1], self.units), uniform(self.units)
         self.kernel = add(name="kernel", shape=size, initializer=drawn)
         self.bias = add(name="bias", shape=size, initializer=drawn)
 
@@ -57,7 +54,7 @@ class ColumnTokens(ColumnEncoding):
 
     def build(self, shape: Any) -> None:
         """Create the weights."""
-        add, units, drawn = self.add_weight, self.units, _uniform(self.units)
+        add, units, drawn = self.add_weight, self.units, uniform(self.units)
         if self.quantiles and self.tokens:
             self.quantiles.build(None)
             self.tokens.build((None, len(self.numbers)))
@@ -98,7 +95,7 @@ class WithSummary(layers.Layer):
 
     def build(self, shape: Any) -> None:
         """Create the token."""
-        size, drawn = (1, 1, shape[-1]), _uniform(shape[-1])
+        size, drawn = (1, 1, shape[-1]), uniform(shape[-1])
         self.token = self.add_weight(name="token", shape=size, initializer=drawn)
 
     def call(self, tokens: Tensor) -> Tensor:
