@@ -64,8 +64,7 @@ def reference_profile(
         raise UsageError("reference_profile: allowed: a DataFrame of one row or more")
     cells = {}
     for name in X.columns:
-        known = X[name].dropna()
-        known = known[~known.isin(list((special_codes or {}).get(name, ())))]
+        known = _known(X[name], special_codes)
         if not len(known):
             cells[name] = pd.Series([None], dtype=X[name].dtype if _text(X[name]) else float)
         elif _text(X[name]) or name in categorical:
@@ -122,8 +121,7 @@ def best_profile(
     usual = reference_profile(X, categorical=categorical, special_codes=special_codes)
     best = usual.copy()
     for name in X.columns:
-        known = X[name].dropna()
-        known = known[~known.isin(list((special_codes or {}).get(name, ())))]
+        known = _known(X[name], special_codes)
         if _text(X[name]) or name in categorical:
             tried = pd.Series(sorted(known.unique(), key=str)).astype(X[name].dtype)
         else:
@@ -248,11 +246,7 @@ def before_network(
     seen, base : DataFrame
     of : {"X", "network"}
     """
-    calibrated = isinstance(model, CalibratedClassifierCV)
-    if calibrated and isinstance(model.estimator, FrozenEstimator):
-        model = model.estimator
-    if isinstance(model, FrozenEstimator):
-        model = model.estimator
+    model = uncalibrated(model)
     if method == "exact" or not isinstance(model, Pipeline):
         return model, X, reference, "X"
     if len(model) == 1:
@@ -267,6 +261,13 @@ def before_network(
             names = [f"x{i}" for i in range(made[0].shape[1])]
     seen, base = (pd.DataFrame(rows).set_axis(names, axis=1) for rows in made)
     return model[-1], seen.set_axis(X.index), base, "X" if names == list(X.columns) else "network"
+
+
+def uncalibrated(model: Any) -> Any:
+    """Return the fitted model that a calibration was put around, or the model itself."""
+    if isinstance(model, CalibratedClassifierCV) and isinstance(model.estimator, FrozenEstimator):
+        model = model.estimator
+    return model.estimator if isinstance(model, FrozenEstimator) else model
 
 
 def check_groups(groups: Groups, columns: Sequence[Hashable] | pd.Index[Any]) -> None:
@@ -346,6 +347,14 @@ def _score(model: Any, X: pd.DataFrame) -> Floats:
             "attribute the model before its calibration"
         )
     return found
+
+
+def _known(
+    cells: pd.Series[Any], special_codes: Mapping[Hashable, Sequence[float]] | None
+) -> pd.Series[Any]:
+    """Return the values that are neither missing nor a special code."""
+    known = cells.dropna()
+    return known[~known.isin(list((special_codes or {}).get(cells.name, ())))]
 
 
 def _text(cells: pd.Series[Any]) -> bool:

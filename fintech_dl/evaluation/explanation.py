@@ -107,9 +107,7 @@ def permutation_importance(
         if unknown := [c for c in columns if c not in X.columns]:
             raise UsageError(f"groups: {feature!r} names columns that X lacks: {unknown[:5]}")
     rng = np.random.default_rng(seed)
-    if len(X) > max_rows:
-        kept = np.sort(rng.choice(len(X), max_rows, replace=False))
-        X, outcome = X.iloc[kept], _rows(outcome, kept)
+    X, outcome = at_most(max_rows, X, outcome, rng)
     sign = 1 if metric(name).higher_is_better else -1
     own = evaluate(replace(outcome, score=score_rows(model, X)), [name])[name]
     orders = [rng.permutation(len(X)) for _ in range(n_repeats)]
@@ -128,6 +126,13 @@ def permutation_importance(
     return sorted(found, key=lambda one: -one["mean"])
 
 
-def _rows(outcome: Outcome, at: np.ndarray[Any, Any]) -> Outcome:
+def at_most(
+    n_rows: int, X: pd.DataFrame, outcome: Outcome, rng: np.random.Generator
+) -> tuple[pd.DataFrame, Outcome]:
+    """Return rows and their outcome, or as many drawn from them at random, in their order."""
+    if len(X) <= n_rows:
+        return X, outcome
+    at = np.sort(rng.choice(len(X), n_rows, replace=False))
     parts = {f.name: getattr(outcome, f.name) for f in fields(outcome)}
-    return replace(outcome, **{k: v[at] for k, v in parts.items() if isinstance(v, np.ndarray)})
+    kept: dict[str, Any] = {k: v[at] if isinstance(v, np.ndarray) else v for k, v in parts.items()}
+    return X.iloc[at], Outcome(**kept)

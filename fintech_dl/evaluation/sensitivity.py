@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fintech_dl.errors import UsageError
 from fintech_dl.evaluation.baselines import score_rows
-from fintech_dl.evaluation.explanation import feature_groups
+from fintech_dl.evaluation.explanation import at_most, feature_groups
 from fintech_dl.evaluation.outcomes import Outcome, evaluate
 
 ALL_NUMBERS = "(all numbers)"
@@ -82,10 +82,7 @@ def perturbation(
         raise UsageError(f"perturbation: got share = {share:g}, allowed: above 0, below 1")
     if len(X) != len(outcome):
         raise UsageError(f"X has {len(X)} rows, the outcome {len(outcome)}")
-    if len(X) > max_rows:
-        kept = np.sort(np.random.default_rng(seed).choice(len(X), max_rows, replace=False))
-        X, weight = X.iloc[kept], None if outcome.weight is None else outcome.weight[kept]
-        outcome = Outcome(y=outcome.y[kept], score=outcome.score[kept], weight=weight)
+    X, outcome = at_most(max_rows, X, outcome, np.random.default_rng(seed))
     codes, w = special_codes or {}, outcome.weights
     base = _state(score_rows(model, X), outcome, cutoff)
 

@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.calibration import CalibratedClassifierCV
-from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
 from fintech_dl.cards import Validation
 from fintech_dl.errors import DataError, UsageError
 from fintech_dl.evaluation import evidence
+from fintech_dl.evaluation.attribution import uncalibrated
 from fintech_dl.evaluation.curves import cap_curve, lift_table
 from fintech_dl.evaluation.cutoffs import cutoff_for, cutoff_table, swap_set
 from fintech_dl.evaluation.drift import shift_since_training, triggers
@@ -265,8 +264,7 @@ def _tried(
 
 
 def _special_codes(model: Any) -> Any:
-    while isinstance(model, CalibratedClassifierCV | FrozenEstimator):
-        model = model.estimator
+    model = uncalibrated(model)
     last = model.steps[-1][1] if isinstance(model, Pipeline) else model
     return getattr(last, "special_codes", None)
 
