@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import RepeatedStratifiedKFold, StratifiedKFold, train_test_split
 
-from fintech_dl.cards import dataset_card
+from fintech_dl.cards import dataset_card, pipeline_card
 from fintech_dl.data.files import get_file, verify
+from fintech_dl.features.credit import card_statements
 
 
 class Fold(NamedTuple):
@@ -20,7 +21,10 @@ class Fold(NamedTuple):
 
 
 class Data(NamedTuple):
-    """Columns, label (1 = bad), folds, whether rows stand in the order of time."""
+    """Columns, label (1 = bad), folds, whether rows stand in the order of time.
+
+    ``X.attrs["pipeline"]`` names the pipeline card whose model is ours.
+    """
 
     X: pd.DataFrame
     y: pd.Series
@@ -31,6 +35,8 @@ class Data(NamedTuple):
 PROTOCOLS = {
     "german": "German credit, 1,000 applications: 10 x 5 stratified folds.",
     "taiwan": "Taiwan default, 30,000 cards: 5 stratified folds.",
+    "taiwan-ratios": "Taiwan default, the same folds, with the ratios of monthly statements that "
+    "the pipeline credit-taiwan makes, for every method.",
     "bank": "Bank marketing, 41,188 calls in order: first 70 % train, the rest test.",
     "lending": "Lending Club 2018, 31,766 loans in order of issue: first 70 % train, the rest "
     "test.",
@@ -38,15 +44,15 @@ PROTOCOLS = {
     "test; October to December, whose loans had little time to default, told apart.",
     "gmsc": "Give Me Some Credit, 150,000 borrowers: 5 stratified folds.",
 }
-CARDS = {
-    "german": "german_credit",
-    "taiwan": "taiwan_default",
-    "bank": "bank_marketing",
-    "lending": "lending_club_2018",
-    "lending-months": "lending_club_2018",
-    "gmsc": "give_me_some_credit",
+CARDS = {  # dataset, and the pipeline whose model is ours
+    "german": ("german_credit", "credit-german"),
+    "taiwan": ("taiwan_default", "credit-taiwan"),
+    "taiwan-ratios": ("taiwan_default", "credit-taiwan"),
+    "bank": ("bank_marketing", "credit"),
+    "lending": ("lending_club_2018", "credit-lending-club"),
+    "lending-months": ("lending_club_2018", "credit-lending-club"),
+    "gmsc": ("give_me_some_credit", "credit-gmsc"),
 }
-
 
 REPEATED = {"german"}  # every row is tested ten times
 
@@ -61,6 +67,7 @@ class Size(NamedTuple):
 SIZES = {
     "german": Size(50, 800),
     "taiwan": Size(5, 24_000),
+    "taiwan-ratios": Size(5, 24_000),
     "bank": Size(1, 28_831),
     "lending": Size(1, 22_236),
     "lending-months": Size(1, 20_102),
@@ -69,20 +76,23 @@ SIZES = {
 
 
 def read(name: str) -> pd.DataFrame:
-    """Return the file of a dataset card as published: every row, columns under their first names.
+    """Return the file of a dataset card as published: every row, columns under the card's names.
 
     Its bytes are those of the card's checksum.
     """
-    card = dataset_card(CARDS[name])
+    card = dataset_card(CARDS[name][0])
     path = get_file(card)
     with path.open("rb") as file:
         verify(file, card.source.sha256, path.name)
-    return pd.read_parquet(path)
+    names = {column.source: name for name, column in card.columns.items() if column.source}
+    return pd.read_parquet(path).rename(columns=names)
 
 
 def load(name: str, frame: Callable[[str], pd.DataFrame] = read) -> Data:
     """Return the columns, the label and the folds of a data set."""
-    return LOADERS[name](frame(name))
+    data = LOADERS[name](frame(name))
+    data.X.attrs["pipeline"] = CARDS[name][1]
+    return data
 
 
 def as_columns(frame: pd.DataFrame, *drop: str) -> pd.DataFrame:
@@ -115,31 +125,36 @@ def in_order(X: pd.DataFrame, y: pd.Series) -> Data:
 
 
 def taiwan(frame: pd.DataFrame) -> Data:
-    label = "default_payment_next_month"
-    return stratified(as_columns(frame, "ID", label), frame[label])
+    return stratified(as_columns(frame, "account_id", "defaulted"), frame["defaulted"])
+
+
+def taiwan_ratios(frame: pd.DataFrame) -> Data:
+    table = pipeline_card(CARDS["taiwan-ratios"][1]).table
+    months = {name: table[name] for name in ("limit", "bills", "payments", "status")}
+    made = card_statements(frame, target="defaulted", drop=["account_id"], **months)
+    return stratified(as_columns(made.X), frame["defaulted"])
 
 
 def gmsc(frame: pd.DataFrame) -> Data:
-    label = "SeriousDlqin2yrs"
-    return stratified(as_columns(frame, "id", label), frame[label])
+    return stratified(as_columns(frame, "borrower_id", "defaulted"), frame["defaulted"])
 
 
 def german(frame: pd.DataFrame) -> Data:
-    X, y = as_columns(frame, "class"), (frame["class"] == "bad").astype(int)
+    X, y = as_columns(frame, "outcome"), (frame["outcome"] == "bad").astype(int)
     cut = RepeatedStratifiedKFold(n_splits=5, n_repeats=10, random_state=0)
     return Data(X, y, [Fold(*rows) for rows in cut.split(X, y)])
 
 
 def bank(frame: pd.DataFrame) -> Data:
-    X = as_columns(frame, "duration", "y")  # how long the call took is known after it alone
-    return in_order(X, (frame["y"] == "yes").astype(int))
+    X = as_columns(frame, "call_seconds", "subscribed")  # a call's length is known after it alone
+    return in_order(X, (frame["subscribed"] == "yes").astype(int))
 
 
 def loans(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series, pd.Series]:
     frame = frame.sort_values("issue_d", kind="stable", ignore_index=True)
     leaks = ["last_pymnt_amnt", "total_rec_late_fee"]  # known only long after the loan was granted
-    drop = ["id", "issue_d", "loan_status", *leaks]
-    return as_columns(frame, *drop), frame["loan_status"], frame["issue_d"]
+    drop = ["id", "issue_d", "defaulted", *leaks]
+    return as_columns(frame, *drop), frame["defaulted"], frame["issue_d"]
 
 
 def lending(frame: pd.DataFrame) -> Data:
@@ -157,6 +172,7 @@ def lending_months(frame: pd.DataFrame) -> Data:
 LOADERS: dict[str, Callable[[pd.DataFrame], Data]] = {
     "german": german,
     "taiwan": taiwan,
+    "taiwan-ratios": taiwan_ratios,
     "bank": bank,
     "lending": lending,
     "lending-months": lending_months,

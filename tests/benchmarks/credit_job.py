@@ -34,6 +34,7 @@ LIBRARIES = {
     "LightGBM tuned": ("lightgbm", "optuna"),
     "XGBoost tuned": ("xgboost", "optuna"),
     "CatBoost default": ("catboost",),
+    "blend of boosters": ("catboost", "lightgbm"),
     "CatBoost tuned": ("catboost", "optuna"),
 }
 MODULES = {"scikit-learn": "sklearn"}
@@ -42,7 +43,8 @@ MODULES = {"scikit-learn": "sklearn"}
 def libraries(method: str) -> tuple[str, ...]:
     """Return the libraries that a method needs, the first one doing the work."""
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
-    return LIBRARIES.get(method, ("keras", backend))
+    boosting = ("lightgbm",) if method.startswith("blend") else ()
+    return LIBRARIES.get(method, ("keras", backend, *boosting))
 
 
 def module(library: str) -> str:

@@ -1,16 +1,20 @@
-"""The rivals of the credit benchmark that need no tuning: functions of the training rows.
+"""The rivals of the credit benchmark that need no tuning, and blends: functions of training rows.
 
 A method is a function ``(X, y, seed, threads)`` of a frame, 0/1 labels, a seed and the number of
 threads; it returns a fitted object with ``predict_proba``.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
 import pandas as pd
+from scipy.optimize import minimize
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.tree import DecisionTreeClassifier
 
@@ -116,12 +120,57 @@ def catboost_default(X: pd.DataFrame, y: pd.Series, seed: int, threads: int) -> 
     ).fit(X, y)
 
 
+class Blend:
+    """Weighted average of fitted models; the weights are in ``weights``."""
+
+    def __init__(self, models: Mapping[str, Any], weights: Mapping[str, float]) -> None:
+        self.models = models
+        self.weights = weights
+
+    def predict_proba(self, X: pd.DataFrame) -> Any:
+        return sum(
+            weight * np.asarray(self.models[name].predict_proba(X))
+            for name, weight in self.weights.items()
+        )
+
+
+def blend(
+    parts: Mapping[str, Method], X: pd.DataFrame, y: pd.Series, seed: int, threads: int
+) -> Blend:
+    """Fit parts on all training rows and weigh them by out-of-fold probabilities of these rows.
+
+    The weights are those of least log loss, 0 or more and 1 together.
+    """
+    models = {name: method(X, y, seed, threads) for name, method in parts.items()}
+    held = [out_of_fold(method, X, y, seed, threads) for method in parts.values()]
+    p = np.column_stack(held)
+    found = minimize(
+        lambda w: log_loss(y, np.clip(p @ w, 0, 1)),
+        np.full(len(parts), 1 / len(parts)),
+        bounds=[(0, 1)] * len(parts),
+        constraints={"type": "eq", "fun": lambda w: w.sum() - 1},
+        method="SLSQP",
+    )
+    weights = np.clip(found.x, 0, 1) / np.clip(found.x, 0, 1).sum()
+    return Blend(models, dict(zip(parts, weights.tolist(), strict=True)))
+
+
+def out_of_fold(method: Method, X: pd.DataFrame, y: pd.Series, seed: int, threads: int) -> Any:
+    """Return the probability of each training row by a model of the other four fifths."""
+    p = np.empty(len(X))
+    for rows, held in StratifiedKFold(5, shuffle=True, random_state=0).split(X, y):
+        model = method(X.iloc[rows], y.iloc[rows], seed, threads)
+        p[held] = model.predict_proba(X.iloc[held])[:, 1]
+    return p
+
+
 RIVALS: dict[str, Method] = {
     "logistic regression": logistic,
     "logistic regression on WOE": logistic_on_woe,
     "LightGBM": lightgbm,
     "LightGBM default": lightgbm_default,
     "CatBoost default": catboost_default,
+    "blend of boosters": partial(blend, {"LightGBM": lightgbm, "CatBoost": catboost_default}),
 }
 # another seed changes nothing
 ONE_SEED = {"logistic regression", "logistic regression on WOE", "LightGBM default"}
