@@ -14,7 +14,8 @@ from typing import Any
 
 FOLDER = Path(__file__).parents[2] / "reports" / "benchmarks"
 PACKAGES = (
-    "fintech-dl numpy pandas pyarrow scikit-learn keras tensorflow jax torch onnxruntime lightgbm"
+    "fintech-dl numpy pandas pyarrow scikit-learn keras tensorflow jax torch onnxruntime lightgbm "
+    "pytabkit"
 )
 _STARTED = time.perf_counter()
 
