@@ -25,12 +25,19 @@ Function = Callable[..., Table]
 
 @dataclass(frozen=True)
 class Sample:
-    """A frame in time order, its columns of time and of labels, and parameters to call with."""
+    """A frame in time order, its columns of time and of labels, and parameters to call with.
+
+    Values of ``fixed`` columns stay when the future is changed, and its times move ``later`` hours.
+    With ``counted`` a label is known after so many bars: when that is, only the future tells.
+    """
 
     frame: Callable[[], pd.DataFrame]
     time: str
     labels: tuple[str, ...] = ()
     parameters: dict[str, Any] = field(default_factory=dict)
+    fixed: tuple[str, ...] = ()
+    later: int = 30
+    counted: bool = False
 
 
 def transactions() -> pd.DataFrame:
@@ -74,7 +81,73 @@ def statements() -> pd.DataFrame:
     return frame.assign(limit=random.integers(0, 1000, n), defaulted=random.integers(0, 2, n))
 
 
+def applicants() -> pd.DataFrame:
+    random = np.random.default_rng(3)
+    frame = pd.DataFrame(random.integers(0, 99, (300, 3)), columns=["late_30", "late_90", "lines"])
+    frame["time"] = np.datetime64("2024-01-01", "us") + np.sort(random.integers(0, 10**9, 300))
+    income = np.where(random.random(300) < 0.2, np.nan, random.random(300) * 5000)
+    frame = frame.assign(income=income, ratio=random.random(300), houses=1)
+    return frame.assign(defaulted=random.integers(0, 2, 300))
+
+
+def prices() -> pd.DataFrame:
+    """Return bars of five assets: one begins late, some are missing, a few cannot be true."""
+    random = np.random.default_rng(4)
+    days, assets = pd.bdate_range("2023-01-02", periods=330), list("ABCDE")
+    frame = pd.MultiIndex.from_product([days, assets], names=["date", "asset"]).to_frame(
+        index=False
+    )
+    n = len(frame)
+    close = 50 * np.exp(np.cumsum(random.normal(0, 0.02, (len(days), len(assets))), axis=0)).ravel()
+    frame["close"] = close
+    frame["open"] = close * np.exp(random.normal(0, 0.01, n))
+    ends = frame[["open", "close"]]
+    frame["high"] = ends.max(axis=1) * np.exp(np.abs(random.normal(0, 0.01, n)))
+    frame["low"] = ends.min(axis=1) * np.exp(-np.abs(random.normal(0, 0.01, n)))
+    frame["volume"] = random.integers(1, 10**6, n).astype(float)
+    frame.loc[[700, 1201], "close"] = [np.nan, -5.0]
+    gone = (frame["asset"] == "E") & (frame["date"] < days[40])
+    gone |= (frame["asset"] == "D") & frame["date"].isin(days[300:309])
+    gone |= random.random(n) < 0.002
+    return frame[~gone].reset_index(drop=True)
+
+
+def realised_variances() -> pd.DataFrame:
+    frame, random = prices(), np.random.default_rng(5)
+    n = len(frame)
+    return frame.assign(
+        rv=random.gamma(2, 1, n), r=random.normal(0, 1, n), vix=20 + random.random(n)
+    )
+
+
+def of_bars(frame: Callable[[], pd.DataFrame], **parameters: Any) -> Sample:
+    return Sample(frame, "date", (), parameters, ("asset",), 48, counted=True)
+
+
 SAMPLES = {
+    "prices.panel": [
+        of_bars(prices, label="rank", horizon=2),
+        of_bars(prices, across="rank", windows=[5, 10], last=4, label="direction"),
+        of_bars(prices, features=["indicators", "volatility", "returns"], label="price"),
+        of_bars(prices, features=["momentum"], across="zscore", price="close", lag=2),
+        of_bars(
+            prices, features=["bars", "returns"], last=20, label="variance", variance="parkinson"
+        ),
+    ],
+    "volatility.har": [
+        of_bars(realised_variances, variance="rv", horizon=3, leverage="r", exog=["vix"]),
+        of_bars(prices, variance="rogers_satchell", floor=1e-5, leverage="close", last=3),
+    ],
+    "credit.borrowers": [
+        Sample(
+            applicants,
+            "time",
+            ("defaulted",),
+            {"target": "defaulted", "when": "time", "income": "income", "debt_ratio": "ratio"}
+            | {"late": ["late_30", "late_90"], "codes": [98]}
+            | {"lines": "lines", "secured_lines": "houses"},
+        )
+    ],
     "credit.card_statements": [
         Sample(
             statements,
@@ -104,7 +177,7 @@ def functions() -> Iterator[tuple[str, Function]]:
                 yield f"{module.name}.{name}", thing
 
 
-def assert_same(before: Table, after: Table, moment: pd.Timestamp) -> None:
+def assert_same(before: Table, after: Table, moment: pd.Timestamp, counted: bool = False) -> None:
     """Assert that what is known at a moment has the same bits in both tables."""
     assert before.when is not None
     assert after.when is not None
@@ -115,6 +188,8 @@ def assert_same(before: Table, after: Table, moment: pd.Timestamp) -> None:
         bits, others = one.X[column].to_numpy(), two.X[column].to_numpy()
         assert bits.dtype == others.dtype, column
         assert bits.tobytes() == others.tobytes(), f"{column} sees beyond {moment}"
+    if counted:
+        one, two = (replace(t, until=t.until.where(t.until <= moment)) for t in (one, two))
     for part in ("when", "until", "who", "weight"):
         left, right = getattr(one, part), getattr(two, part)
         assert (left is None) == (right is None)
@@ -145,13 +220,13 @@ def check(make: Function, sample: Sample, moments: int = 6) -> None:
     at = np.linspace(0, len(whole) - 2, moments).astype(int)
     for moment in whole.when.iloc[at]:
         future = (frame[sample.time] > moment).to_numpy()
-        assert_same(whole, make(frame[~future], **sample.parameters), moment)
+        assert_same(whole, make(frame[~future], **sample.parameters), moment, sample.counted)
 
-        free = [name for name in frame if name != sample.time]
+        free = [name for name in frame if name not in (sample.time, *sample.fixed)]
         changed = other_values(frame, future, free)
-        later = frame[sample.time] + np.where(future, 1, 0) * pd.Timedelta(hours=30)
+        later = frame[sample.time] + np.where(future, 1, 0) * pd.Timedelta(hours=sample.later)
         changed[sample.time] = later.astype(frame[sample.time].dtype)
-        assert_same(whole, make(changed, **sample.parameters), moment)
+        assert_same(whole, make(changed, **sample.parameters), moment, sample.counted)
 
         if sample.labels:
             assert len(whole) == len(frame), "labels are tested where rows and frame align"

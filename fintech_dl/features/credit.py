@@ -1,8 +1,9 @@
-"""Features of credit accounts: what a row's own monthly statements say of its months."""
+"""Features of credit: what a row's own statements, debts and late payments say of each other."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -51,7 +52,7 @@ def card_statements(
     -------
     Table
         ``X`` holds the columns that stay and ``utilisation_1`` (latest month), ``utilisation_2``,
-        ...: bill / limit; ``paid_share_1``, ...: payment / bill of the month before, from 0 to 1,
+        ...: bill / limit; ``paid_share_1``, ...: payment / bill of the month before, from 0 to 2,
         missing where nothing was owed; ``utilisation_change``: the latest less the mean of the
         months before; ``months_late`` and ``worst_status``.
 
@@ -84,7 +85,7 @@ def card_statements(
     need_columns(frame, [limit, *bills, *payments, *status], "card statements")
     owed, paid, late = (_matrix(frame, names) for names in (bills, payments, status))
     utilisation = _ratio(owed, numbers(frame, limit)[:, None])
-    share = np.clip(_ratio(paid[:, :-1], owed[:, 1:]), 0, 1)
+    share = np.clip(_ratio(paid[:, :-1], owed[:, 1:]), 0, 2)
     made = {f"utilisation_{k + 1}": utilisation[:, k] for k in range(months)}
     made |= {f"paid_share_{k + 1}": share[:, k] for k in range(months - 1)}
     made |= {
@@ -92,14 +93,101 @@ def card_statements(
         "months_late": (late >= 1).sum(axis=1).astype(float),
         "worst_status": late.max(axis=1),
     }
-    return as_they_are(
-        pd.concat([frame, pd.DataFrame(made, index=frame.index)], axis=1),
-        target=target,
-        when=when,
-        drop=drop,
-        aside=aside,
-        protected=protected,
-    )
+    roles = {"when": when, "drop": drop, "aside": aside, "protected": protected}
+    return _joined(frame, made, target=target, **roles)
+
+
+def borrowers(
+    frame: pd.DataFrame,
+    *,
+    target: str,
+    income: str,
+    debt_ratio: str,
+    late: Sequence[str],
+    codes: Sequence[float] = (),
+    lines: str = "",
+    secured_lines: str = "",
+    when: str = "",
+    drop: Sequence[str] = (),
+    aside: Sequence[str] = (),
+    protected: Sequence[str] = (),
+) -> Table:
+    """Make a table of borrowers, each with income, debts and counts of late payments.
+
+    Use it for applications with data of a credit bureau, in which the debt ratio of who states no
+    income is often the amount of the debts itself. The columns stay, and those join them that tell
+    both cases apart and add up what belongs together.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        In time order if it has times.
+    target : str
+        Column of the label; may be absent when rows are scored.
+    income : str
+        Column of the monthly income.
+    debt_ratio : str
+        Column of monthly payments on debts / monthly income; the payments themselves where the
+        income is missing or not above 1.
+    late : sequence of str
+        Columns that count late payments, one or more.
+    codes : sequence of float
+        Values of these counts that are no counts.
+    lines, secured_lines : str
+        Columns of the number of all lines of credit, and of those on real estate.
+    when, drop, aside, protected
+        As in `rows.as_they_are`.
+
+    Returns
+    -------
+    Table
+        ``X`` holds the columns that stay and ``debt_payments`` (per month, in the unit of the
+        income), ``debt_to_income`` (missing where the income is), ``times_late`` (all counts
+        together, missing where each is a code or missing) and, with both columns of lines,
+        ``other_lines``: those not on real estate.
+
+    Raises
+    ------
+    DataError
+        A column is missing, or holds no numbers.
+    UsageError
+        No column of late payments, or only one of the two columns of lines.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from fintech_dl.features.credit import borrowers
+    >>> frame = pd.DataFrame({"income": [2000.0, None], "debt_ratio": [0.25, 900.0],
+    ...                       "late_30": [1, 98], "late_90": [2, 98]})
+    >>> table = borrowers(frame, target="defaulted", income="income", debt_ratio="debt_ratio",
+    ...                   late=["late_30", "late_90"], codes=[98])
+    >>> table.X.iloc[:, -3:].to_dict("list")
+    {'debt_payments': [500.0, 900.0], 'debt_to_income': [0.25, nan], 'times_late': [3.0, nan]}
+    """
+    if not late or bool(lines) != bool(secured_lines):
+        raise UsageError(
+            f"borrowers: late={list(late)}, lines={lines!r}, secured_lines={secured_lines!r}; "
+            "expected one column of late payments or more, and both columns of lines or neither"
+        )
+    counted = [lines, secured_lines] if lines else []
+    need_columns(frame, [income, debt_ratio, *late, *counted], "borrowers")
+    earned, ratio, counts = numbers(frame, income), numbers(frame, debt_ratio), _matrix(frame, late)
+    stated = earned > 1
+    counts = np.where(np.isin(counts, list(codes)), np.nan, counts)
+    known = ~np.isnan(counts)
+    made = {
+        "debt_payments": np.where(stated, ratio * earned, ratio),
+        "debt_to_income": np.where(stated, ratio, np.nan),
+        "times_late": np.where(known.any(axis=1), np.nansum(counts, axis=1), np.nan),
+    }
+    if lines:
+        made["other_lines"] = numbers(frame, lines) - numbers(frame, secured_lines)
+    roles = {"when": when, "drop": drop, "aside": aside, "protected": protected}
+    return _joined(frame, made, target=target, **roles)
+
+
+def _joined(frame: pd.DataFrame, made: Mapping[str, Any], **roles: Any) -> Table:
+    return as_they_are(pd.concat([frame, pd.DataFrame(made, index=frame.index)], axis=1), **roles)
 
 
 def _matrix(frame: pd.DataFrame, names: Sequence[str]) -> NDArray[np.float64]:

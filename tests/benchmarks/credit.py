@@ -7,8 +7,8 @@ Run in the repository with FINTECH_DL_DATA set; needs the extras ``bench`` and `
     python tests/benchmarks/credit.py --plan              # jobs left, and the hours they will take
     python tests/benchmarks/credit.py --table             # the dated result; --readme: its summary
 
-A job is one method on one fold with one seed, or the tuning of one method on one fold; each runs in
-a process of its own. What is done is kept in ``reports/benchmarks/credit/``, so that a second start
+A job is one method on one fold with one seed, or the tuning of a method on the training rows of
+fold 0, as ours was tuned; each runs in a process of its own. What is done is kept in ``reports/benchmarks/credit/``, so that a second start
 goes on where the first was stopped, within a tuning too. The scores of test rows, which paired
 tests need, are kept in ``--predictions``; ``--rebuild`` makes those again that are not there.
 """
@@ -55,15 +55,19 @@ def jobs(
     """Yield the selected jobs, small data and fold 0 first; nothing given selects everything."""
     for name in data or PROTOCOLS:
         wanted = seeds or (SEEDS[:1] if name in REPEATED else SEEDS)
-        for fold in folds or range(SIZES[name].folds):
+        chosen = [fold for fold in folds or range(SIZES[name].folds) if fold < SIZES[name].folds]
+        for fold in chosen:
             for method in methods or METHODS:
-                if fold >= SIZES[name].folds:
-                    continue
-                if method in SPACES:
-                    yield Job(name, fold, method, None)
+                if method in SPACES and fold == chosen[0]:
+                    yield tuning_of(Job(name, fold, method, None))
                 for seed in wanted:
                     if seed == 0 or method not in ONE_SEED:
                         yield Job(name, fold, method, seed)
+
+
+def tuning_of(job: Job) -> Job:
+    """Return the job in which the settings of a fit are found: on the training rows of fold 0."""
+    return job._replace(fold=0, seed=None)
 
 
 def absent(method: str) -> str:
@@ -189,8 +193,7 @@ def run(
         if time.perf_counter() - began > hours * 3600:
             print(f"{hours:g} h are over; {len(todo) - number + 1} jobs are left")
             break
-        tuning = job._replace(seed=None)
-        done = read(job.data, folder)[1].get(tuning, [])
+        done = read(job.data, folder)[1].get(tuning_of(job), [])
         if job.method in SPACES and job.seed is not None and len(done) < TRIALS:
             print(f"[{number}/{len(todo)}] {job}: not tuned yet, left out", flush=True)
             failed.append(job)

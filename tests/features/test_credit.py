@@ -6,7 +6,7 @@ from fintech_dl import load_frame
 from fintech_dl.cards import pipeline_card
 from fintech_dl.errors import DataError, UsageError
 from fintech_dl.evaluation.splits import folds
-from fintech_dl.features.credit import card_statements
+from fintech_dl.features.credit import borrowers, card_statements
 from fintech_dl.pipelines import make_table
 
 FRAME = pd.DataFrame(
@@ -38,7 +38,7 @@ def test_ratios_by_hand():
         "utilisation_1": [0.5, nan, -0.1],
         "utilisation_2": [1.0, nan, 0.2],
         "utilisation_3": [0.3, nan, 0.0],
-        "paid_share_1": [0.25, 0.5, 1.0],  # 90 paid of 40 owed: all of it
+        "paid_share_1": [0.25, 0.5, 2.0],  # 90 paid of 40 owed: twice as much counts
         "paid_share_2": [1.0, nan, nan],  # nothing was owed in the month before
         "utilisation_change": [0.5 - 0.65, nan, -0.1 - 0.1],
         "months_late": [2, 0, 2],
@@ -68,6 +68,46 @@ def test_months_have_to_match(changes):
 def test_a_missing_column_is_named():
     with pytest.raises(DataError, match="card statements: the column 'p2' is missing"):
         card_statements(FRAME.drop(columns="p2"), target="defaulted", **COLUMNS)
+
+
+PERSONS = pd.DataFrame(
+    {
+        "income": [3000, np.nan, 1, 0],
+        "ratio": [0.5, 800, 20, 7],
+        "late_30": [1, 98, 96, 2],
+        "late_90": [0, 98, 3, np.nan],
+        "lines": [5, 4, 3, 2],
+        "houses": [1, 4, 0, 0],
+        "defaulted": [0, 1, 1, 0],
+    }
+)
+BUREAU = {"target": "defaulted", "income": "income", "debt_ratio": "ratio", "codes": [96, 98]}
+BUREAU |= {"late": ["late_30", "late_90"], "lines": "lines", "secured_lines": "houses"}
+
+
+def test_debts_and_late_payments_by_hand():
+    X = borrowers(PERSONS, **BUREAU).X
+    expected = {
+        "debt_payments": [1500, 800, 20, 7],
+        "debt_to_income": [0.5, np.nan, np.nan, np.nan],
+        "times_late": [1, np.nan, 3, 2],
+        "other_lines": [4, 0, 3, 2],
+    }
+    assert list(X)[-4:] == list(expected)
+    for name, values in expected.items():
+        np.testing.assert_allclose(X[name], values, err_msg=name)
+    assert "other_lines" not in borrowers(PERSONS, **{**BUREAU, "lines": "", "secured_lines": ""}).X
+
+
+@pytest.mark.parametrize("changes", [{"late": []}, {"lines": ""}, {"secured_lines": ""}])
+def test_late_payments_and_both_kinds_of_lines_are_needed(changes):
+    with pytest.raises(UsageError, match="one column of late payments or more, and both columns"):
+        borrowers(PERSONS, **{**BUREAU, **changes})
+
+
+def test_a_missing_count_is_named():
+    with pytest.raises(DataError, match="borrowers: the column 'late_90' is missing"):
+        borrowers(PERSONS.drop(columns="late_90"), **BUREAU)
 
 
 @pytest.mark.parametrize(
