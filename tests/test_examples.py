@@ -13,6 +13,14 @@ ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 # what a reader must find in the output
 TOLD = {
+    "credit_risk": [
+        r"^NeuralClassifier\(TabM\) .*area under the ROC curve",
+        r"^For the validator: \S+validation\.html$",
+        r"^Approved below 0\.\d+: \d+% of \d+ applications",
+        r"^ +1 +Your .* speaks against it",
+        r"^Scores by the table alone, from \d+ to \d+:$",
+        r"^highest quarter +\d+\.\d% default$",
+    ],
     "card_fraud": [
         r"^NeuralClassifier\(MLP\) .*average precision",
         r"^  Logistic regression +AP 0\.\d{3} \[",

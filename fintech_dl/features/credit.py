@@ -14,6 +14,10 @@ from fintech_dl.features.columns import need_columns, numbers
 from fintech_dl.features.rows import as_they_are
 from fintech_dl.table import Table
 
+BANDS = [0.05, 0.3, 0.6, 0.9, np.inf]  # of the share of a limit that is used, ends included
+USED = ["up to 5 % used", "5 to 30 % used", "30 to 60 % used", "60 to 90 % used", "over 90 % used"]
+USED += ["no limit"]
+
 
 def card_statements(
     frame: pd.DataFrame,
@@ -54,7 +58,9 @@ def card_statements(
         ``X`` holds the columns that stay and ``utilisation_1`` (latest month), ``utilisation_2``,
         ...: bill / limit; ``paid_share_1``, ...: payment / bill of the month before, from 0 to 2,
         missing where nothing was owed; ``utilisation_change``: the latest less the mean of the
-        months before; ``months_late`` and ``worst_status``.
+        months before; ``months_late``, ``worst_status`` and ``standing``, a category of the latest
+        status (3 and more together) and the band of the latest utilisation, in which a scorecard
+        sees both at once.
 
     Raises
     ------
@@ -72,9 +78,9 @@ def card_statements(
     >>> months = {"bills": ["bill_1", "bill_2"], "payments": ["paid_1", "paid_2"]}
     >>> table = card_statements(frame, target="defaulted", limit="limit", **months,
     ...                         status=["late_1", "late_2"])
-    >>> table.X.iloc[0, -6:].to_dict()  # doctest: +NORMALIZE_WHITESPACE
+    >>> table.X.iloc[0, -7:].to_dict()  # doctest: +NORMALIZE_WHITESPACE
     {'utilisation_1': 0.5, 'utilisation_2': 0.25, 'paid_share_1': 0.5, 'utilisation_change': 0.25,
-     'months_late': 1.0, 'worst_status': 2.0}
+     'months_late': 1.0, 'worst_status': 2.0, 'standing': '0, 30 to 60 % used'}
     """
     months = len(bills)
     if months < 2 or len(payments) != months or len(status) != months:
@@ -86,12 +92,13 @@ def card_statements(
     owed, paid, late = (_matrix(frame, names) for names in (bills, payments, status))
     utilisation = _ratio(owed, numbers(frame, limit)[:, None])
     share = np.clip(_ratio(paid[:, :-1], owed[:, 1:]), 0, 2)
-    made = {f"utilisation_{k + 1}": utilisation[:, k] for k in range(months)}
+    made: dict[str, Any] = {f"utilisation_{k + 1}": utilisation[:, k] for k in range(months)}
     made |= {f"paid_share_{k + 1}": share[:, k] for k in range(months - 1)}
     made |= {
         "utilisation_change": utilisation[:, 0] - utilisation[:, 1:].mean(axis=1),
         "months_late": (late >= 1).sum(axis=1).astype(float),
         "worst_status": late.max(axis=1),
+        "standing": _standing(late[:, 0], utilisation[:, 0]),
     }
     roles = {"when": when, "drop": drop, "aside": aside, "protected": protected}
     return _joined(frame, made, target=target, **roles)
@@ -107,6 +114,7 @@ def borrowers(
     codes: Sequence[float] = (),
     lines: str = "",
     secured_lines: str = "",
+    utilisation: str = "",
     when: str = "",
     drop: Sequence[str] = (),
     aside: Sequence[str] = (),
@@ -135,6 +143,8 @@ def borrowers(
         Values of these counts that are no counts.
     lines, secured_lines : str
         Columns of the number of all lines of credit, and of those on real estate.
+    utilisation : str
+        Column of balances / limits of cards and lines; needs the columns of lines.
     when, drop, aside, protected
         As in `rows.as_they_are`.
 
@@ -143,15 +153,16 @@ def borrowers(
     Table
         ``X`` holds the columns that stay and ``debt_payments`` (per month, in the unit of the
         income), ``debt_to_income`` (missing where the income is), ``times_late`` (all counts
-        together, missing where each is a code or missing) and, with both columns of lines,
-        ``other_lines``: those not on real estate.
+        together, missing where each is a code or missing); with both columns of lines
+        ``other_lines``, those not on real estate, and with utilisation ``used_lines``: how many of
+        these would be used up.
 
     Raises
     ------
     DataError
         A column is missing, or holds no numbers.
     UsageError
-        No column of late payments, or only one of the two columns of lines.
+        No column of late payments, only one of the two columns of lines, or utilisation alone.
 
     Examples
     --------
@@ -164,13 +175,14 @@ def borrowers(
     >>> table.X.iloc[:, -3:].to_dict("list")
     {'debt_payments': [500.0, 900.0], 'debt_to_income': [0.25, nan], 'times_late': [3.0, nan]}
     """
-    if not late or bool(lines) != bool(secured_lines):
+    if not late or bool(lines) != bool(secured_lines) or (utilisation and not lines):
         raise UsageError(
-            f"borrowers: late={list(late)}, lines={lines!r}, secured_lines={secured_lines!r}; "
-            "expected one column of late payments or more, and both columns of lines or neither"
+            f"borrowers: late={list(late)}, lines={lines!r}, secured_lines={secured_lines!r}, "
+            f"utilisation={utilisation!r}; expected one column of late payments or more, and both "
+            "columns of lines or neither; utilisation only with them"
         )
-    counted = [lines, secured_lines] if lines else []
-    need_columns(frame, [income, debt_ratio, *late, *counted], "borrowers")
+    more = [name for name in (lines, secured_lines, utilisation) if name]
+    need_columns(frame, [income, debt_ratio, *late, *more], "borrowers")
     earned, ratio, counts = numbers(frame, income), numbers(frame, debt_ratio), _matrix(frame, late)
     stated = earned > 1
     counts = np.where(np.isin(counts, list(codes)), np.nan, counts)
@@ -182,8 +194,18 @@ def borrowers(
     }
     if lines:
         made["other_lines"] = numbers(frame, lines) - numbers(frame, secured_lines)
+    if utilisation:
+        made["used_lines"] = made["other_lines"] * numbers(frame, utilisation)
     roles = {"when": when, "drop": drop, "aside": aside, "protected": protected}
     return _joined(frame, made, target=target, **roles)
+
+
+def _standing(late: NDArray[np.float64], utilisation: NDArray[np.float64]) -> NDArray[np.object_]:
+    words = ["3 or more", "not known"]
+    status = np.select([late >= 3, np.isnan(late)], words, np.char.mod("%d", np.nan_to_num(late)))
+    # searchsorted puts NaN behind the last band
+    used = np.array(USED)[np.searchsorted(BANDS, utilisation)]
+    return np.char.add(np.char.add(status, ", "), used).astype(object)
 
 
 def _joined(frame: pd.DataFrame, made: Mapping[str, Any], **roles: Any) -> Table:

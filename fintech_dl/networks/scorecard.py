@@ -126,7 +126,7 @@ class Scorecard(Network):
     def training(self, n_rows: int) -> Settings:
         """Return the recommended training settings for ``n_rows`` training rows."""
         size = (
-            {"batch_size": 512, "epochs": 30}
+            {"batch_size": 512, "epochs": 15}
             if n_rows >= 10_000
             else {"batch_size": 64, "epochs": 100}
         )

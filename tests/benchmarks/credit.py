@@ -8,9 +8,10 @@ Run in the repository with FINTECH_DL_DATA set; needs the extras ``bench`` and `
     python tests/benchmarks/credit.py --table             # the dated result; --readme: its summary
 
 A job is one method on one fold with one seed, or the tuning of a method on the training rows of
-fold 0, as ours was tuned; each runs in a process of its own. What is done is kept in ``reports/benchmarks/credit/``, so that a second start
-goes on where the first was stopped, within a tuning too. The scores of test rows, which paired
-tests need, are kept in ``--predictions``; ``--rebuild`` makes those again that are not there.
+fold 0, as ours was tuned; each runs in a process of its own. What is done is kept in
+``reports/benchmarks/credit/``, so that a second start goes on where the first was stopped, within a
+tuning too. The scores of test rows, which paired tests need, are kept in ``--predictions``;
+``--rebuild`` makes those again that are not there.
 """
 
 import argparse

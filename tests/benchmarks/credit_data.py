@@ -1,6 +1,7 @@
 """The rows and folds of the credit benchmark: every method gets the same."""
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,7 +10,6 @@ from sklearn.model_selection import RepeatedStratifiedKFold, StratifiedKFold, tr
 
 from fintech_dl.cards import dataset_card, pipeline_card
 from fintech_dl.data.files import get_file, verify
-from fintech_dl.features.credit import card_statements
 
 
 class Fold(NamedTuple):
@@ -43,6 +43,8 @@ PROTOCOLS = {
     "lending-months": "Lending Club 2018: January to May (20,102 loans) train, June to September "
     "test; October to December, whose loans had little time to default, told apart.",
     "gmsc": "Give Me Some Credit, 150,000 borrowers: 5 stratified folds.",
+    "gmsc-debts": "Give Me Some Credit, the same folds, with the debts and counts that the "
+    "pipeline credit-gmsc makes, for every method.",
 }
 CARDS = {  # dataset, and the pipeline whose model is ours
     "german": ("german_credit", "credit-german"),
@@ -52,6 +54,7 @@ CARDS = {  # dataset, and the pipeline whose model is ours
     "lending": ("lending_club_2018", "credit-lending-club"),
     "lending-months": ("lending_club_2018", "credit-lending-club"),
     "gmsc": ("give_me_some_credit", "credit-gmsc"),
+    "gmsc-debts": ("give_me_some_credit", "credit-gmsc"),
 }
 
 REPEATED = {"german"}  # every row is tested ten times
@@ -72,6 +75,7 @@ SIZES = {
     "lending": Size(1, 22_236),
     "lending-months": Size(1, 20_102),
     "gmsc": Size(5, 120_000),
+    "gmsc-debts": Size(5, 120_000),
 }
 
 
@@ -99,6 +103,15 @@ def as_columns(frame: pd.DataFrame, *drop: str) -> pd.DataFrame:
     """Return a frame without some columns, its text as categories."""
     X = frame.drop(columns=list(drop))
     return X.astype(dict.fromkeys(X.select_dtypes(["str", "object"]), "category"))
+
+
+def made_columns(name: str, frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the columns that the pipeline makes, protected attributes among them."""
+    table = pipeline_card(CARDS[name][1]).table
+    module, function = table["use"].split(".")
+    given = {key: table[key] for key in table if key not in ("use", "aside", "protected")}
+    make = getattr(import_module(f"fintech_dl.features.{module}"), function)
+    return as_columns(make(frame, **given).X)
 
 
 def inner_split(data: Data, fold: Fold) -> tuple[Any, Any]:
@@ -129,14 +142,15 @@ def taiwan(frame: pd.DataFrame) -> Data:
 
 
 def taiwan_ratios(frame: pd.DataFrame) -> Data:
-    table = pipeline_card(CARDS["taiwan-ratios"][1]).table
-    months = {name: table[name] for name in ("limit", "bills", "payments", "status")}
-    made = card_statements(frame, target="defaulted", drop=["account_id"], **months)
-    return stratified(as_columns(made.X), frame["defaulted"])
+    return stratified(made_columns("taiwan-ratios", frame), frame["defaulted"])
 
 
 def gmsc(frame: pd.DataFrame) -> Data:
     return stratified(as_columns(frame, "borrower_id", "defaulted"), frame["defaulted"])
+
+
+def gmsc_debts(frame: pd.DataFrame) -> Data:
+    return stratified(made_columns("gmsc-debts", frame), frame["defaulted"])
 
 
 def german(frame: pd.DataFrame) -> Data:
@@ -152,9 +166,7 @@ def bank(frame: pd.DataFrame) -> Data:
 
 def loans(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series, pd.Series]:
     frame = frame.sort_values("issue_d", kind="stable", ignore_index=True)
-    leaks = ["last_pymnt_amnt", "total_rec_late_fee"]  # known only long after the loan was granted
-    drop = ["id", "issue_d", "defaulted", *leaks]
-    return as_columns(frame, *drop), frame["defaulted"], frame["issue_d"]
+    return made_columns("lending", frame), frame["defaulted"], frame["issue_d"]
 
 
 def lending(frame: pd.DataFrame) -> Data:
@@ -177,4 +189,5 @@ LOADERS: dict[str, Callable[[pd.DataFrame], Data]] = {
     "lending": lending,
     "lending-months": lending_months,
     "gmsc": gmsc,
+    "gmsc-debts": gmsc_debts,
 }

@@ -33,7 +33,8 @@ NOTES = [
     "Settings of ours were chosen on training rows and fold 0; other folds are told apart.",
     "Tuned: 30 trials of Optuna's TPE on the training rows of fold 0 alone (log loss of 20 % held "
     "out, the latest where rows stand in order, with early stopping), then fitted on all training "
-    "rows of each fold with each seed. The best rival is the one with the best mean on the same test rows.",
+    "rows of each fold with each seed. The best rival is the one with the best mean on the same "
+    "test rows.",
     "Values are means over folds and seeds. Brackets: 95 % interval, by bootstrap of test "
     "rows; where rows are tested more than once (German credit) or scores were not kept, by the "
     "corrected t over folds. A difference is ours minus the rival's: above 0 is better for "

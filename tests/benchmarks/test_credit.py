@@ -268,8 +268,9 @@ def test_no_leak_and_no_identity_is_among_the_columns(data):
     months = pd.to_datetime([f"2018-{m:02}-01" for m in (12, 1, 6, 5, 9, 10)])
     frame = pd.DataFrame({"id": range(6), "issue_d": months, "defaulted": [0, 1, 0, 1, 0, 1]})
     frame = frame.assign(total_rec_late_fee=0.0, last_pymnt_amnt=1.0, grade=list("ABCDEF"))
+    frame = frame.assign(emp_title="", title="", zip_code="", amount=5.0)
     made = data.lending_months(frame)
-    assert list(made.X) == ["grade"]
+    assert list(made.X) == ["grade", "amount"]
     assert made.X["grade"].dtype == "category"
     assert [list(made.X["grade"].iloc[rows]) for rows in made.folds[0]] == [
         ["B", "D"],
@@ -283,7 +284,17 @@ def test_no_leak_and_no_identity_is_among_the_columns(data):
 
 @pytest.mark.needs_data("lending_club_2018.parquet")
 @pytest.mark.parametrize(
-    "name", ["german", "taiwan", "taiwan-ratios", "bank", "lending", "lending-months", "gmsc"]
+    "name",
+    [
+        "german",
+        "taiwan",
+        "taiwan-ratios",
+        "bank",
+        "lending",
+        "lending-months",
+        "gmsc",
+        "gmsc-debts",
+    ],
 )
 def test_the_real_folds_have_the_sizes_that_the_plan_counts_on(data, name):
     made = data.load(name)

@@ -39,12 +39,13 @@ def test_ratios_by_hand():
         "utilisation_2": [1.0, nan, 0.2],
         "utilisation_3": [0.3, nan, 0.0],
         "paid_share_1": [0.25, 0.5, 2.0],  # 90 paid of 40 owed: twice as much counts
-        "paid_share_2": [1.0, nan, nan],  # nothing was owed in the month before
+        "paid_share_2": [2.0, nan, nan],  # nothing was owed in the month before
         "utilisation_change": [0.5 - 0.65, nan, -0.1 - 0.1],
         "months_late": [2, 0, 2],
         "worst_status": [2, -1, 3],
     }
-    assert list(X)[9:] == list(expected)
+    assert list(X)[9:] == [*expected, "standing"]
+    assert X["standing"].tolist() == ["2, 30 to 60 % used", "-1, no limit", "0, up to 5 % used"]
     for name, values in expected.items():
         np.testing.assert_allclose(X[name], values, err_msg=name)
     assert X.index.tolist() == [5, 6, 7]
@@ -78,11 +79,13 @@ PERSONS = pd.DataFrame(
         "late_90": [0, 98, 3, np.nan],
         "lines": [5, 4, 3, 2],
         "houses": [1, 4, 0, 0],
+        "use": [0.5, 1.0, np.nan, 2.0],
         "defaulted": [0, 1, 1, 0],
     }
 )
 BUREAU = {"target": "defaulted", "income": "income", "debt_ratio": "ratio", "codes": [96, 98]}
 BUREAU |= {"late": ["late_30", "late_90"], "lines": "lines", "secured_lines": "houses"}
+BUREAU |= {"utilisation": "use"}
 
 
 def test_debts_and_late_payments_by_hand():
@@ -92,14 +95,18 @@ def test_debts_and_late_payments_by_hand():
         "debt_to_income": [0.5, np.nan, np.nan, np.nan],
         "times_late": [1, np.nan, 3, 2],
         "other_lines": [4, 0, 3, 2],
+        "used_lines": [2, 0, np.nan, 4],
     }
-    assert list(X)[-4:] == list(expected)
+    assert list(X)[-5:] == list(expected)
     for name, values in expected.items():
         np.testing.assert_allclose(X[name], values, err_msg=name)
-    assert "other_lines" not in borrowers(PERSONS, **{**BUREAU, "lines": "", "secured_lines": ""}).X
+    alone = {"lines": "", "secured_lines": "", "utilisation": ""}
+    assert list(borrowers(PERSONS, **{**BUREAU, **alone}).X)[-1] == "times_late"
 
 
-@pytest.mark.parametrize("changes", [{"late": []}, {"lines": ""}, {"secured_lines": ""}])
+@pytest.mark.parametrize(
+    "changes", [{"late": []}, {"lines": ""}, {"lines": "", "secured_lines": ""}]
+)
 def test_late_payments_and_both_kinds_of_lines_are_needed(changes):
     with pytest.raises(UsageError, match="one column of late payments or more, and both columns"):
         borrowers(PERSONS, **{**BUREAU, **changes})
