@@ -25,12 +25,14 @@ if TYPE_CHECKING:
     from fintech_dl.estimators.scorer import Scorer
 
 PREPROCESSING = ("_as_floats", "_as_text", "_numbers", "_categories")
+LINEAR = ("LastValue", "HAR", "LogHAR")
 TRUSTED = frozenset(
     {
         "numpy.dtype",
         "collections.OrderedDict",
         *(f"fintech_dl.evaluation.baselines.{name}" for name in PREPROCESSING),
         *(f"fintech_dl.{home}.{name}" for name, home in _HOME.items() if name[0].isupper()),
+        *(f"fintech_dl.evaluation.volatility_baselines.{name}" for name in LINEAR),
         "fintech_dl.evaluation.calibration.BetaCalibration",
         "fintech_dl.evaluation.calibration.CalibratedClassifier",
         "sklearn.calibration._CalibratedClassifier",

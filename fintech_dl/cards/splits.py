@@ -16,8 +16,10 @@ class Split:
 
     ``gap`` is the time between the end of training and the start of the test, in which labels are
     not yet known. ``start`` is the first training day of the latest fold (default: the latest
-    possible). ``remove_known`` drops from the test whoever is known as a fraud case already.
-    ``shuffled_kfold`` shuffles rows without times into ``folds`` parts of equal class shares.
+    possible). ``expanding`` begins the training of each ``prequential`` fold with the first row
+    (walking forward), so that ``train`` only places the test. ``remove_known`` drops from the test
+    whoever is known as a fraud case already. ``shuffled_kfold`` shuffles rows without times into
+    ``folds`` parts of equal class shares.
     """
 
     kind: Literal["holdout", "prequential", "purged_kfold", "shuffled_kfold"]
@@ -30,6 +32,7 @@ class Split:
     test_fraction: float = 0.25
     validation_fraction: float = 0.0
     remove_known: bool = False
+    expanding: bool = False
 
 
 def duration(text: str) -> timedelta:
@@ -64,6 +67,11 @@ def check_split(split: Split, where: str) -> None:
     for key in ("test_fraction", "validation_fraction"):
         if not 0 <= getattr(split, key) < 1:
             raise CardError(f"{where}: split.{key}: got {getattr(split, key)}, expected 0 to 1")
+    if split.expanding and split.kind != "prequential":
+        raise CardError(
+            f'{where}: split.expanding is of no use with kind = "{split.kind}"; set kind = '
+            '"prequential", or leave it out'
+        )
     if split.folds < 1:
         raise CardError(f"{where}: split.folds: got {split.folds}, expected 1 or more")
 

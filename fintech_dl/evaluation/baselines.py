@@ -31,7 +31,8 @@ def with_preprocessing(estimator: BaseEstimator) -> Pipeline:
     HistGradientBoosting, random forests, LightGBM, XGBoost) get numbers as they are and categories
     as codes. All others, and outlier detectors, get medians for missing numbers with an indicator
     beside them, standard scale, and one column per category. Unseen categories and constant columns
-    are fine; columns without any value are left out.
+    are fine; columns without any value are left out. An estimator with ``reads_frames = True`` gets
+    the frame as it is.
 
     Parameters
     ----------
@@ -41,7 +42,7 @@ def with_preprocessing(estimator: BaseEstimator) -> Pipeline:
     Returns
     -------
     Pipeline
-        With the steps ``columns`` and ``model``.
+        With the steps ``columns`` and ``model``; the latter alone if it reads frames.
 
     Raises
     ------
@@ -58,6 +59,8 @@ def with_preprocessing(estimator: BaseEstimator) -> Pipeline:
     >>> score_rows(model, pd.DataFrame({"amount": [5.0], "country": ["unseen"]})).round(1)
     array([0.6])
     """
+    if getattr(estimator, "reads_frames", False):
+        return Pipeline([("model", clone(estimator))])
     tags = get_tags(estimator)
     if tags.input_tags.allow_nan and tags.estimator_type != "outlier_detector":
         numbers: Any = FunctionTransformer(_as_floats)

@@ -43,7 +43,8 @@ def protocol_facts(split: Split, table: Table, parts: Sequence[Fold]) -> dict[st
     """Return how rows were divided, in words and fold by fold."""
     text = KINDS[split.kind]
     if split.train:
-        text += f": train on {split.train}, wait {split.gap} for labels, test on {split.test}"
+        past = "all of the past" if split.expanding else split.train
+        text += f": train on {past}, wait {split.gap} for labels, test on {split.test}"
     if split.remove_known:
         text += "; whoever was a known case by the test day is left out"
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from fintech_dl.cards import Split, duration
 from fintech_dl.errors import DataError, UsageError
 from fintech_dl.evaluation.cuts import Positions, is_classes, random_cut, random_folds
+from fintech_dl.evaluation.purging import clear_of_test
 from fintech_dl.table import Table
 
 SHUFFLED = (
@@ -71,8 +72,7 @@ def folds(table: Table, split: Split) -> list[Fold]:
     Raises
     ------
     UsageError
-        A length of time that cannot be read, or a split that needs times, labels or persons that
-        the table lacks.
+        An unreadable length of time, or times, labels or persons that the table lacks.
     DataError
         A fold outside the data, without rows, or with one class only.
 
@@ -148,8 +148,9 @@ def prequential(table: Table, split: Split) -> list[Fold]:
     """Train on a block, leave the gap in which labels arrive, test on the block after it; repeat.
 
     Use it where a model is refitted as time passes. Fold 1 is the latest: training from ``start``
-    for ``train``, then ``gap``, then a test of length ``test``. Every further fold lies one test
-    length earlier. Without ``start`` the latest test ends with the last full day of the data.
+    for ``train`` (with ``expanding``: from the first row on), then ``gap``, then a test of length
+    ``test``. Every further fold lies one test length earlier. Without ``start`` the latest test
+    ends with the last full day of the data.
 
     Raises
     ------
@@ -168,9 +169,9 @@ def prequential(table: Table, split: Split) -> list[Fold]:
     start = _start(split, when) if split.start else latest
     found = []
     for number in range(split.folds):
-        train_from = start - number * test
-        test_from = train_from + train + gap
-        bounds = (train_from, train_from + train, test_from, test_from + test)
+        train_to = start + train - number * test
+        train_from = when.iloc[0].normalize() if split.expanding else train_to - train
+        bounds = (train_from, train_to, train_to + gap, train_to + gap + test)
         found.append(_fold(table, f"fold {number + 1}", bounds, split))
     return found
 
@@ -207,9 +208,8 @@ def purged_kfold(table: Table, split: Split) -> list[Fold]:
     for number, (test_from, test_to) in enumerate(pairwise(edges)):
         test = ((when >= test_from) & (when < test_to)).to_numpy()
         known = max(until[test].max(), test_to) if test.any() else test_to
-        before = (when < test_from - gap).to_numpy()
-        after = (when >= test_to).to_numpy()
-        clear = (before & (until <= test_from)) | (after & (when >= known + embargo))
+        outside = ((when < test_from - gap) | (when >= test_to)).to_numpy()
+        clear = outside & clear_of_test(when, until, test_from, known, embargo)
         fold = Fold(
             name=f"fold {number + 1}",
             train=np.flatnonzero(clear),
@@ -218,7 +218,7 @@ def purged_kfold(table: Table, split: Split) -> list[Fold]:
             train_to=edges[-1],
             test_from=test_from,
             test_to=test_to,
-            purged=int((before | after).sum() - clear.sum()),
+            purged=int(outside.sum() - clear.sum()),
         )
         _check(table, fold)
         found.append(fold)

@@ -293,3 +293,17 @@ def test_missing_labels_are_named():
     table = Table(X=table.X, y=y, when=table.when, until=table.until)
     with pytest.raises(DataError, match=r"5 of [0-9]+ test rows .* have no label"):
         folds(table, prequential())
+
+
+def test_walking_forward_with_all_of_the_past():
+    table = transactions()
+    rolling = folds(table, prequential(folds=3))
+    expanding = folds(table, prequential(folds=3, expanding=True))
+    for one, other in zip(rolling, expanding, strict=True):
+        assert other.test.tolist() == one.test.tolist()
+        assert (other.train_from, other.train_to) == (START, one.train_to)
+        past = table.when < one.train_to
+        assert (
+            other.train.tolist() == np.flatnonzero(past & (table.until <= one.test_from)).tolist()
+        )
+    assert len(expanding[0].train) > len(expanding[2].train) > len(rolling[2].train)
