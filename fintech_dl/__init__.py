@@ -29,6 +29,8 @@ _HOME = {
     "score_points": "estimators.points",
     "Table": "table",
     "load_frame": "data.frames",
+    "load_prices": "data.prices",
+    "to_bars": "data.tidying",
     "load_table": "pipelines",
     "build_pipeline": "pipelines",
     "run_pipeline": "runs",
@@ -43,6 +45,8 @@ if TYPE_CHECKING:
     from fintech_dl.artefact import load as load
     from fintech_dl.artefact import save as save
     from fintech_dl.data.frames import load_frame as load_frame
+    from fintech_dl.data.prices import load_prices as load_prices
+    from fintech_dl.data.tidying import to_bars as to_bars
     from fintech_dl.estimators.classifier import NeuralClassifier as NeuralClassifier
     from fintech_dl.estimators.detector import NeuralDetector as NeuralDetector
     from fintech_dl.estimators.encoder import NeuralEncoder as NeuralEncoder

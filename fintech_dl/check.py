@@ -182,6 +182,8 @@ def _datasets() -> Iterator[Finding]:
             yield _finding("dataset", name, "ok", "generated on the spot")
         elif path is not None:
             yield _finding("dataset", name, "ok", str(path))
+        elif card.source.kind in ("yahoo", "sql"):
+            yield _finding("dataset", name, "ok", f"asked for when needed ({card.source.kind})")
         elif card.source.kind == "url":
             yield _finding("dataset", name, "ok", f"not here yet; use: fintech-dl data get {name}")
         else:

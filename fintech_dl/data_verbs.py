@@ -19,8 +19,14 @@ from fintech_dl.console import (
     print_tree,
     working,
 )
-from fintech_dl.errors import CardError
+from fintech_dl.errors import CardError, UsageError
 
+ABSENT = {
+    "synthetic": "made on the spot",
+    "url": "downloaded when needed",
+    "yahoo": "asked for when needed",
+    "sql": "asked for when needed",
+}
 app = typer.Typer(help="The datasets: list them, get their files, see what they hold.")
 Dataset = Annotated[
     str,
@@ -38,26 +44,51 @@ def list_(as_json: AsJson = False) -> None:
         print_json(found)
         return
     for one in found:
-        absent = "downloaded when needed" if one["source"] == "url" else "absent"
-        one["file"] = one["path"] or ("made on the spot" if one["present"] else absent)
+        one["file"] = one["path"] or ABSENT.get(one["source"], "absent")
         one["size"] = f"{one['bytes'] / 1e6:,.1f} MB" if one["bytes"] is not None else None
     print_table(found, ("name", "source", "file", "size", "licence"))
 
 
 @app.command()
 def get(
-    name: Dataset,
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="Name of a dataset, or a card's file; or: prices, for daily prices by ticker.",
+            autocompletion=completing("datasets"),
+        ),
+    ],
     out: Annotated[
         str, typer.Option("-o", "--out", help="Parquet or CSV file to write the clean rows to.")
     ] = "",
+    tickers: Annotated[str, typer.Option(help="Prices of these: AAPL,MSFT.")] = "",
+    start: Annotated[str, typer.Option(help="Prices from this day on.")] = "",
+    end: Annotated[str, typer.Option(help="Prices up to and with this day.")] = "",
+    raw: Annotated[bool, typer.Option("--raw", help="Prices not adjusted, with a factor.")] = False,
+    vintage: Annotated[str, typer.Option(help="Prices of this vintage, as they were then.")] = "",
+    max_age: Annotated[str, typer.Option(help="Prices fetched longer ago are got anew.")] = "1d",
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="Prices of what there is; tell the rest.")
+    ] = False,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Find or download the file of a dataset and verify it; write the clean rows with -o."""
+    """Find or download the file of a dataset and verify it; write the clean rows with -o.
+
+    fintech-dl data get prices --tickers AAPL,MSFT --start 2020-01-01 --end 2024-12-31 gets daily
+    prices from Yahoo (for personal use) and keeps what came as a vintage that can be named again.
+    """
+    if name == "prices":
+        about = {"start": start, "end": end, "vintage": vintage or None, "max_age": max_age}
+        choices = {"adjusted": not raw, "allow_missing": allow_missing}
+        _get_prices(tickers, {**about, **choices}, out, quiet, as_json)
+        return
+    if tickers or start or end or raw or vintage or allow_missing:
+        raise UsageError(f"{name}: --tickers, --start and the like are for: data get prices")
     with working(quiet, out=out) as tell:
         card = cards.dataset_card(name)
         facts: dict[str, Any] = {"name": card.name, "title": card.title, "licence": card.licence}
-        made = card.source.kind == "synthetic"
+        made = card.source.kind in ("synthetic", "yahoo", "sql")
         from fintech_dl.data.files import get_file, leftovers, open_file, verify
 
         for path in leftovers():
@@ -85,7 +116,7 @@ def get(
     else:
         print_tree(facts)
         if made and not out:
-            echo("made on the spot; write it to a file with -o FILE.parquet")
+            echo(f"{ABSENT[card.source.kind]}; write it to a file with -o FILE.parquet")
 
 
 @app.command()
@@ -135,3 +166,42 @@ def _listed(name: str) -> dict[str, Any]:
     if path is not None:
         facts |= {"path": str(path), "bytes": path.stat().st_size}
     return {**facts, "present": path is not None or card.source.kind == "synthetic"}
+
+
+def _get_prices(tickers: str, about: dict[str, Any], out: str, quiet: bool, as_json: bool) -> None:
+    """Get daily prices, and write them with -o."""
+    if not tickers or not about["start"] or not about["end"]:
+        raise UsageError("prices: name --tickers, --start and --end")
+    with working(quiet, out=out) as tell:
+        from fintech_dl.data.describing import write_frame
+        from fintech_dl.data.prices import read_prices
+        from fintech_dl.data.vintages import folder
+
+        found = read_prices(tickers, **about, tell=tell)
+        if out:
+            tell(f"writing {out}", 0.9)
+            write_frame(found.bars, Path(out))
+        tell("done", 1.0)
+    names = ("status", "first", "last", "rows", "empty_rows", "unfinished", "text")
+    states = [
+        {"ticker": ticker, **{name: one.get(name) for name in names}}
+        for ticker, one in found.status["tickers"].items()
+        if ticker in found.missing or (found.bars["asset"] == ticker).any()
+    ]
+    facts = {
+        "source": found.status["source"],
+        "vintage": found.vintage,
+        "path": str(folder(found.status["source"]) / found.vintage),
+        "fetched": found.status["fetched"],
+        "sha256": found.status["sha256"],
+        "rows": len(found.bars),
+        "out": out,
+    }
+    if as_json:
+        print_json({**facts, "tickers": states})
+    elif quiet:
+        echo(out or facts["path"])
+    else:
+        print_tree(facts)
+        echo("")
+        print_table(states, ("ticker", *names))

@@ -206,6 +206,7 @@ def test_a_wrong_dataset_card_says_what_is_wrong(mine, old, new, told):
         ("train = ", 'start = "yesterday"\ntrain = ', "'yesterday' is no date"),
         ("train = ", "folds = 0\ntrain = ", "split.folds: got 0"),
         ("train = ", "test_fraction = 1.5\ntrain = ", "split.test_fraction: got 1.5"),
+        ('"prequential"', '"holdout"\nexpanding = true', "split.expanding is of no use with kind"),
         ('name = "model"', 'name = "net"', 'the last one "model"'),
         ('name = "scale"', 'name = "model"', "each .* needs its own name"),
         ('use = "sklearn.preprocessing.StandardScaler"', "", "step: the key 'use' is missing"),

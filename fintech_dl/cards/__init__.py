@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fintech_dl.cards.datasets import Column, Contract, DatasetCard, Source, check_dataset
+from fintech_dl.cards.datasets import Column, Contract, DatasetCard, Melt, Source, check_dataset
 from fintech_dl.cards.pipelines import (
     Calibration,
     Decision,
@@ -30,6 +30,7 @@ __all__ = [
     "Contract",
     "DatasetCard",
     "Decision",
+    "Melt",
     "PipelineCard",
     "Range",
     "Search",

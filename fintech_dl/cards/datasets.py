@@ -11,6 +11,31 @@ from fintech_dl.records import build, nearest
 
 ColumnType = Literal["number", "integer", "boolean", "category", "text", "datetime"]
 Value = int | float | str | bool
+NEEDS = {
+    "file": ["path"],
+    "url": ["url", "sha256"],
+    "synthetic": ["use"],
+    "yahoo": ["parameters"],
+    "sql": ["url_variable", "query"],
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Melt:
+    """How a wide file, with a column per asset, becomes long: a row per date and asset.
+
+    Every column of the file but that of the contract's ``time`` is an asset; its name goes into the
+    contract's ``asset``, its cells into the column ``value``: as they are, or raised to ``power``,
+    multiplied by ``scale`` and then no smaller than ``floor``. ``first_day``: the file has no dates
+    and its order is time; its rows get the business days from this one on. A file that is long
+    already, with both columns, is taken as it is.
+    """
+
+    value: str
+    first_day: str = ""
+    power: float = 1.0
+    scale: float = 1.0
+    floor: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,14 +45,22 @@ class Source:
     ``file``: ``path`` is looked up in ``FINTECH_DL_DATA``, then in the cache, then beside the card.
     ``url``: the very bytes with this ``sha256`` can be downloaded; a file of the same name found
     first is used. ``synthetic``: ``use`` names a seeded generator of ``fintech_dl.data.synthetic``.
+    ``yahoo``: ``parameters`` are those of ``fintech_dl.load_prices``; name a vintage to read the
+    same rows again. ``sql``: ``query`` is sent to the database whose SQLAlchemy address stands in
+    the environment variable ``url_variable``; the address is neither kept nor shown.
+    ``constants`` are columns of one value that the source lacks.
     """
 
-    kind: Literal["file", "url", "synthetic"]
+    kind: Literal["file", "url", "synthetic", "yahoo", "sql"]
     path: str = ""
     url: str = ""
     sha256: str = ""
     use: str = ""
     parameters: dict[str, Any] = field(default_factory=dict)
+    url_variable: str = ""
+    query: str = ""
+    melt: Melt | None = None
+    constants: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,10 +71,16 @@ class Contract:
     sorted on reading); rows after ``as_of``, the moment of the data, are quarantined; ``labels``
     are known only later and may be absent from a file to score; a larger share than
     ``max_quarantined`` fails the run.
+
+    ``asset`` names what a row is about where there is one row per day and asset: the pair of
+    ``time`` and ``asset`` is unique and in order, ``time`` is a day without hours; a row of a day
+    that is not over at the moment of the data is quarantined, and so is a bar (a row with a column
+    ``close``) whose prices contradict each other.
     """
 
     key: str = ""
     time: str = ""
+    asset: str = ""
     sorted: bool = True
     as_of: str = ""
     labels: list[str] = field(default_factory=list)
@@ -54,8 +93,8 @@ class Column:
 
     ``source`` is the name in the file, where it is another one. A ``category`` is read as text, or
     as whole numbers where ``allowed`` lists whole numbers. ``min`` and ``max`` are allowed
-    themselves. ``nullable``: cells may be empty. Times with a time zone are converted to
-    ``timezone``; times without one are in it already.
+    themselves. ``nullable``: cells may be empty; ``empty``: numbers that mean an empty cell. Times
+    with a time zone are converted to ``timezone``; times without one are in it already.
     """
 
     type: ColumnType
@@ -66,6 +105,7 @@ class Column:
     max: float | None = None
     allowed: list[Value] = field(default_factory=list)
     nullable: bool = False
+    empty: list[float] = field(default_factory=list)
     timezone: str = "UTC"
 
 
@@ -93,8 +133,7 @@ class DatasetCard:
 def check_dataset(card: DatasetCard, where: str) -> None:
     """Refuse a dataset card whose keys contradict each other."""
     source, contract = card.source, card.contract
-    needs = {"file": ["path"], "url": ["url", "sha256"], "synthetic": ["use"]}[source.kind]
-    for key in needs:
+    for key in NEEDS[source.kind]:
         if not getattr(source, key):
             raise CardError(f"{where}: source: kind {source.kind!r} needs the key {key!r}")
     if source.url and not source.url.startswith(("https://", "http://")):
@@ -111,18 +150,43 @@ def check_dataset(card: DatasetCard, where: str) -> None:
         raise CardError(f"{where}: columns: declare at least one column")
     for name, column in card.columns.items():
         _check_column(name, column, f"{where}: columns.{name}")
-    for name in [contract.key, contract.time, *contract.labels]:
+    for name in [contract.key, contract.time, contract.asset, *contract.labels]:
         if name and name not in card.columns:
             hint = nearest(name, list(card.columns))
             raise CardError(f"{where}: contract: no column {name!r} is declared; {hint}")
-    if any(name and card.columns[name].nullable for name in (contract.key, contract.time)):
-        raise CardError(f"{where}: contract: the key and the time cannot be nullable")
+    told = (contract.key, contract.time, contract.asset)
+    if any(name and card.columns[name].nullable for name in told):
+        raise CardError(
+            f"{where}: contract: the key and the time cannot be nullable, nor can the asset"
+        )
+    _check_days(card, where)
     if contract.time and card.columns[contract.time].type not in ("datetime", "number", "integer"):
         raise CardError(f"{where}: contract.time: {contract.time!r} is neither time nor number")
     if not 0 <= contract.max_quarantined <= 1:
         raise CardError(f"{where}: contract.max_quarantined is a share from 0 to 1")
     check_day(contract.as_of, f"{where}: contract.as_of")
     check_split(build(Split, {"kind": "holdout", **card.split}, f"{where}: split"), where)
+
+
+def _check_days(card: DatasetCard, where: str) -> None:
+    """Refuse assets without days, and a melt into columns that the card does not declare."""
+    contract, melt = card.contract, card.source.melt
+    if contract.asset:
+        if not contract.time or card.columns[contract.time].type != "datetime":
+            raise CardError(
+                f"{where}: contract.asset: needs contract.time, a column of type datetime that "
+                "holds days"
+            )
+        if card.columns[contract.asset].type not in ("text", "category"):
+            raise CardError(f"{where}: contract.asset: {contract.asset!r} is no text or category")
+    if melt is None:
+        return
+    if not contract.asset:
+        raise CardError(f"{where}: source.melt: name the column of assets as contract.asset")
+    if melt.value not in card.columns:
+        hint = nearest(melt.value, list(card.columns))
+        raise CardError(f"{where}: source.melt: no column {melt.value!r} is declared; {hint}")
+    check_day(melt.first_day, f"{where}: source.melt.first_day")
 
 
 def _check_column(name: str, column: Column, where: str) -> None:
@@ -132,6 +196,8 @@ def _check_column(name: str, column: Column, where: str) -> None:
         raise CardError(f"{where}: min and max are for numbers and integers, not {column.type}")
     if low is not None and high is not None and low > high:
         raise CardError(f"{where}: min {low:g} is above max {high:g}")
+    if column.empty and not (numeric and column.nullable):
+        raise CardError(f"{where}: empty is for numbers and integers that are nullable")
     if column.allowed and column.type in ("boolean", "datetime"):
         raise CardError(f"{where}: a {column.type} takes no list of allowed values")
     kinds = {"number": (int, float), "integer": (int,), "text": (str,)}.get(column.type, (int, str))

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from fintech_dl.bars import NUMBERS, bar_faults, check_days
 from fintech_dl.cards import Column, DatasetCard
 from fintech_dl.data.casting import Cast, Mask, cast_column, finish
 from fintech_dl.data.rules import find_columns
@@ -82,7 +83,8 @@ def apply_contract(
     ------
     DataError
         A missing column, a column of a wrong type, no rows, times out of order, several time zones
-        in one column, too many rows or all rows to quarantine.
+        in one column, too many rows or all rows to quarantine. Where the contract names assets: two
+        rows of one asset and day, days with hours, or a single day (it will do for scoring).
 
     Examples
     --------
@@ -133,7 +135,7 @@ def check_rows(
     faults: list[Fault] = []
     for name, (source, rule) in rules.items():
         cell = f"{where}: column {source!r}"
-        casts[name] = cast_column(frame[source], rule, cell, text)
+        casts[name] = _emptied(cast_column(frame[source], rule, cell, text), rule)
         found = _broken(casts[name], rule)
         if name == card.contract.key:
             found["duplicate_key"] = _repeated(casts[name])
@@ -142,6 +144,10 @@ def check_rows(
         for code, mask in found.items():
             if mask.any():
                 faults.append(Fault(f"{code}:{name}", source, np.flatnonzero(mask)))
+    if card.contract.asset:
+        own = _of_assets(casts, rules, card, as_of or card.contract.as_of, scoring, where)
+        told = {fault.code for fault in faults}
+        faults += [fault for fault in own if fault.code not in told]
 
     bad = np.zeros(len(frame), dtype=bool)
     for fault in faults:
@@ -152,7 +158,7 @@ def check_rows(
     keep = np.flatnonzero(~bad) if bad.any() else None
     if card.contract.time:
         source, rule = rules[card.contract.time]
-        keep = _in_order(casts[card.contract.time], keep, card, f"{where}: column {source!r}")
+        keep = _in_order(casts, keep, card, f"{where}: column {source!r}")
     columns = {name: finish(casts.pop(name), rule, keep) for name, (_, rule) in rules.items()}
     used = {source for source, _ in rules.values()}
     return Checked(
@@ -163,6 +169,46 @@ def check_rows(
         ignored=[column for column in frame.columns if column not in used],
         rules={name: rule for name, (_, rule) in rules.items()},
     )
+
+
+def _emptied(cast: Cast, rule: Column) -> Cast:
+    """Take the numbers that mean an empty cell for one."""
+    if not rule.empty:
+        return cast
+    empty = np.isin(cast.values, rule.empty) & ~cast.wrong
+    values = np.where(empty, np.nan, cast.values) if rule.type == "number" else cast.values
+    return cast._replace(values=values, missing=cast.missing | empty)
+
+
+def _of_assets(
+    casts: dict[str, Cast],
+    rules: dict[str, tuple[str, Column]],
+    card: DatasetCard,
+    as_of: Moment,
+    scoring: bool,
+    where: str,
+) -> list[Fault]:
+    """Check days and assets, and the bars beside each other; return what single rows break."""
+    time, asset = card.contract.time, card.contract.asset
+    bad = [casts[name].missing | casts[name].wrong for name in (time, asset)]
+    rows = np.flatnonzero(~(bad[0] | bad[1]))
+    bars = pd.DataFrame({"date": casts[time].values[rows], "asset": casts[asset].values[rows]})
+    dates, assets = bars["date"].to_numpy(), bars["asset"].to_numpy()
+    check_days(dates, assets, where, ordered=card.contract.sorted, few=scoring)
+    found: dict[str, Mask] = {}
+    if as_of:
+        at = moment(as_of, rules[time][1].timezone).to_datetime64()
+        found[f"unfinished_day:{time}"] = (dates <= at) & (dates + np.timedelta64(1, "D") > at)
+    if "close" in casts:
+        for name in [name for name in NUMBERS if name in casts and rules[name][1].type == "number"]:
+            cast = casts[name]
+            bars[name] = np.where(cast.missing | cast.wrong, np.nan, cast.values)[rows]
+        found |= bar_faults(bars, nullable=NUMBERS)
+    return [
+        Fault(code, rules[code.split(":")[1]][0], rows[np.flatnonzero(mask)])
+        for code, mask in found.items()
+        if mask.any()
+    ]
 
 
 def _broken(cast: Cast, rule: Column) -> dict[str, Mask]:
@@ -240,13 +286,14 @@ def _limit(
 
 
 def _in_order(
-    cast: Cast, keep: NDArray[np.intp] | None, card: DatasetCard, where: str
+    casts: dict[str, Cast], keep: NDArray[np.intp] | None, card: DatasetCard, where: str
 ) -> NDArray[np.intp] | None:
     """Return the kept rows in time order; rows out of order are an error unless the card sorts.
 
     Moments are compared, not wall clocks: in the hour that a clock change repeats, rows in order
-    of time are put in order of the wall clock.
+    of time are put in order of the wall clock. Rows of one day are in order of their asset.
     """
+    cast = casts[card.contract.time]
     rows = np.arange(len(cast.values)) if keep is None else keep
     clock = cast.values[rows]
     times = clock if cast.order is None else cast.order[rows]
@@ -259,6 +306,12 @@ def _in_order(
             f"{where}: rows are not in order: row {two} ({late}) comes after row {one} ({early}); "
             "sort the file by this column, or set sorted = false in [contract] of the dataset card"
         )
+    if card.contract.asset:
+        if card.contract.sorted:
+            return keep
+        assets = pd.factorize(casts[card.contract.asset].values[rows], sort=True)[0]
+        by_asset: NDArray[np.intp] = rows[np.lexsort((assets, clock))]
+        return by_asset
     if (clock[1:] >= clock[:-1]).all():
         return keep
     ordered: NDArray[np.intp] = rows[np.argsort(clock, kind="stable")]

@@ -90,12 +90,27 @@ def export(card: DatasetCard, path: Path) -> Reading:
     DataError
         As `read_dataset`.
     """
-    if not path.name.endswith(SUFFIXES):
-        raise UsageError(f"{path}: expected a file {', '.join(SUFFIXES)}; name another one with -o")
-    if path.exists():
-        raise OutputError(f"{path}: exists already; name a new file with -o")
+    _check_new(path)
     reading = read_dataset(card)
-    frame = reading.frame.rename(columns=_sources(card))
+    write_frame(reading.frame.rename(columns=_sources(card)), path)
+    return reading
+
+
+def write_frame(frame: pd.DataFrame, path: Path) -> None:
+    """Write a frame to a new Parquet or CSV file, at once.
+
+    Parameters
+    ----------
+    frame : DataFrame
+    path : Path
+        Parquet or CSV by its ending; must not exist yet.
+
+    Raises
+    ------
+    UsageError, OutputError
+        As `export`.
+    """
+    _check_new(path)
     try:
         with replacing(path) as part:
             if path.name.endswith(".parquet"):
@@ -105,7 +120,13 @@ def export(card: DatasetCard, path: Path) -> Reading:
                 write_csv(frame, part, compression=zipped)
     except OSError as error:
         raise not_written(str(path), error, "choose another file with -o") from error
-    return reading
+
+
+def _check_new(path: Path) -> None:
+    if not path.name.endswith(SUFFIXES):
+        raise UsageError(f"{path}: expected a file {', '.join(SUFFIXES)}; name another one with -o")
+    if path.exists():
+        raise OutputError(f"{path}: exists already; name a new file with -o")
 
 
 def _sources(card: DatasetCard) -> dict[str, str]:

@@ -18,7 +18,10 @@ from fintech_dl.data import synthetic
 from fintech_dl.data.casting import floats
 from fintech_dl.data.contract import Moment, check_rows, moment
 from fintech_dl.data.files import get_file, open_file, verify
+from fintech_dl.data.prices import read_prices, told
 from fintech_dl.data.rules import reading_facts
+from fintech_dl.data.shaping import shape
+from fintech_dl.data.sql import read_query
 from fintech_dl.errors import DataError, not_written
 from fintech_dl.folders import replacing
 
@@ -104,7 +107,7 @@ def load_frame(dataset: str | Path | DatasetCard, *, as_of: Moment | None = None
 
 
 def read_dataset(dataset: str | Path | DatasetCard, *, as_of: Moment | None = None) -> Reading:
-    """Read a dataset from where its card says: a file, a download or a seeded generator.
+    """Read a dataset from where its card says: a file, a download, a generator, a database, Yahoo.
 
     Files are looked up in ``FINTECH_DL_DATA``, then in the cache, then beside the card.
 
@@ -136,6 +139,12 @@ def read_dataset(dataset: str | Path | DatasetCard, *, as_of: Moment | None = No
     if card.source.kind == "synthetic":
         frame = synthetic.generate(card.source.use, card.source.parameters, f"dataset {card.name}")
         return _reading(frame, card, None, "", as_of=as_of)
+    if card.source.kind == "yahoo":
+        prices = read_prices(**told(card.source.parameters, f"dataset {card.name}"))
+        return _reading(prices.bars, card, None, prices.status["sha256"], as_of=as_of)
+    if card.source.kind == "sql":
+        frame = _from_arrow(read_query(card))
+        return _reading(frame, card, None, "", as_of=as_of, text=True)
     return _read(get_file(card), card, as_of=as_of, sha256=card.source.sha256)
 
 
@@ -267,7 +276,10 @@ def _read(
 
 def _read_parquet(stream: IO[bytes]) -> pd.DataFrame:
     """Read Parquet: whole numbers stay whole beside empty cells, a named index is a column."""
-    table = pq.read_table(stream, page_checksum_verification=True)
+    return _from_arrow(pq.read_table(stream, page_checksum_verification=True))
+
+
+def _from_arrow(table: pa.Table) -> pd.DataFrame:
     for i, field in enumerate(table.schema):
         cells = floats(table.column(i))
         cells = cells.cast(pa.timestamp("ms")) if pa.types.is_date(field.type) else cells
@@ -314,6 +326,7 @@ def _reading(
     if rule and rule.type == "datetime":
         at = moment(as_of or pd.Timestamp.now("UTC"), rule.timezone)
     where = str(path or f"dataset {card.name!r}")
+    frame = shape(frame, card, where)
     checked = check_rows(frame, card, as_of=at, scoring=scoring, text=text, where=where)
     return Reading(
         frame=checked.clean,

@@ -66,7 +66,7 @@ def read_proven(path: Path, card: DatasetCard, *, as_of: Any = None) -> Proven |
 
 
 def _read(path: Path, card: DatasetCard, as_of: Any) -> Proven:
-    if path.suffix != ".parquet":
+    if path.suffix != ".parquet" or card.contract.asset or card.source.constants:
         raise Doubt
     contract, columns, missing = card.contract, {}, {}
     at = _moment(as_of, card)
@@ -81,7 +81,7 @@ def _read(path: Path, card: DatasetCard, as_of: Any) -> Proven:
     n = len(table)
     for name, (source, rule) in found.items():
         values, empty = _column(table.column(source).combine_chunks(), rule)
-        if empty.any() and not rule.nullable:
+        if (empty.any() and not rule.nullable) or rule.empty:
             raise Doubt
         if name == contract.key and len(set(values.tolist())) < n:
             raise Doubt

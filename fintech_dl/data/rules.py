@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,8 @@ def reading_facts(
     ``missing`` is the share of empty cells per column, ``as_of`` the moment of the data or None.
     """
     arguments = ", ".join(f"{name}={value!s}" for name, value in card.source.parameters.items())
+    if card.source.query:
+        arguments = f"SHA-256 of the query: {sha256(card.source.query.encode()).hexdigest()}"
     return {
         "name": card.name,
         "title": card.title,
@@ -109,7 +112,7 @@ def reading_facts(
         "licence": card.licence,
         "limits": card.limits,
         "path": path.name if path else None,
-        "generator": None if path else f"{card.source.use}({arguments})",
+        "generator": None if path else f"{card.source.use or card.source.kind}({arguments})",
         "sha256": digest or None,
         "rows_read": rows_read,
         "rows_used": rows_used,

@@ -1,6 +1,6 @@
 """Seeded generators of data that need no download, in the shape of the real ones.
 
-Payments are made here; `credit_book` and `stand_in` have modules of their own.
+Payments are made here; `credit_book`, `markets` and `stand_in` have modules of their own.
 """
 
 from datetime import date
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fintech_dl.cards import nearest
 from fintech_dl.data.credit_book import credit_book
+from fintech_dl.data.markets import garch_panel, random_walk, stock_panel
 from fintech_dl.data.stand_in import stand_in
 from fintech_dl.errors import CardError, UsageError
 
@@ -25,7 +26,8 @@ LARGE = 22_000  # cents
 def generate(use: str, parameters: dict[str, Any], where: str = "source") -> pd.DataFrame:
     """Call a generator by its name, parameters checked.
 
-    There are ``card_transactions``, ``card_components``, ``credit_book`` and ``stand_in``.
+    There are ``card_transactions``, ``card_components``, ``credit_book``, ``stand_in``,
+    ``garch_panel``, ``stock_panel`` and ``random_walk``.
 
     Raises
     ------
@@ -39,7 +41,8 @@ def generate(use: str, parameters: dict[str, Any], where: str = "source") -> pd.
     True
     """
     generators = (card_transactions, card_components, credit_book, stand_in)
-    found: dict[str, Any] = {function.__name__: function for function in generators}
+    markets = (garch_panel, stock_panel, random_walk)
+    found: dict[str, Any] = {function.__name__: function for function in generators + markets}
     if use not in found:
         raise CardError(f"{where}: unknown generator {use!r}; {nearest(use, list(found))}")
     allowed = signature(found[use]).parameters
