@@ -110,6 +110,7 @@ def made_columns(name: str, frame: pd.DataFrame) -> pd.DataFrame:
     table = pipeline_card(CARDS[name][1]).table
     module, function = table["use"].split(".")
     given = {key: table[key] for key in table if key not in ("use", "aside", "protected")}
+    given["drop"] = [name for name in table.get("drop", []) if name in frame]  # not what is made
     make = getattr(import_module(f"fintech_dl.features.{module}"), function)
     return as_columns(make(frame, **given).X)
 
