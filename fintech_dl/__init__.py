@@ -22,6 +22,7 @@ _HOME = {
     "Network": "networks.base",
     "hyperparameters": "networks.base",
     "NeuralClassifier": "estimators.classifier",
+    "NeuralQuantileRegressor": "estimators.quantile",
     "NeuralRegressor": "estimators.regressor",
     "NeuralDetector": "estimators.detector",
     "NeuralEncoder": "estimators.encoder",
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from fintech_dl.estimators.encoder import NeuralEncoder as NeuralEncoder
     from fintech_dl.estimators.points import points_table as points_table
     from fintech_dl.estimators.points import score_points as score_points
+    from fintech_dl.estimators.quantile import NeuralQuantileRegressor as NeuralQuantileRegressor
     from fintech_dl.estimators.regressor import NeuralRegressor as NeuralRegressor
     from fintech_dl.networks.autoencoder import Autoencoder as Autoencoder
     from fintech_dl.networks.base import Network as Network

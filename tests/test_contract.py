@@ -15,6 +15,7 @@ from fintech_dl import (
     NeuralClassifier,
     NeuralDetector,
     NeuralEncoder,
+    NeuralQuantileRegressor,
     NeuralRegressor,
     RealMLP,
     Scorecard,
@@ -26,6 +27,7 @@ FAST = {"epochs": 40, "learning_rate": 0.03, "random_state": 0}
 ONE_PER_FAMILY = [
     NeuralClassifier(network=MLP(units=16), **FAST),
     NeuralRegressor(network=MLP(units=16), **FAST),
+    NeuralQuantileRegressor(network=MLP(units=16), **FAST),
     NeuralDetector(network=Autoencoder(units=8, code=2), **FAST),
     NeuralEncoder(network=Autoencoder(units=8, code=2), **FAST),
     NeuralRegressor(network=LSTM(units=8), **{**FAST, "epochs": 100}),

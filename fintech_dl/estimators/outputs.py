@@ -5,7 +5,7 @@ Imports Keras: import it in methods only.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fintech_dl.networks.base import keras
@@ -56,6 +56,36 @@ class Average(layers.Layer):
             return ops.logsumexp(ops.log_softmax(inputs, axis=2), axis=1)
         yes, no = (ops.logsumexp(ops.log_sigmoid(x), axis=1) for x in (inputs, -inputs))
         return yes - no
+
+
+class Rising(layers.Layer):
+    """Makes each group of ``n`` outputs rise: the first stands, each next one adds to it.
+
+    Added one by one, so that no rounding lets them cross.
+    """
+
+    def __init__(self, n: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.n = n
+
+    def compute_output_shape(self, shape: Any) -> Any:
+        """Return the shape of the inputs."""
+        return shape
+
+    def call(self, inputs: Any) -> Any:
+        """Return rising groups, in the shape of the inputs."""
+        parts: list[Any] = []
+        for i in range(inputs.shape[-1]):
+            new = inputs[..., i : i + 1]
+            parts.append(new if i % self.n == 0 else parts[-1] + ops.softplus(new))
+        return ops.concatenate(parts, axis=-1)
+
+
+def pinball(target: Any, output: Any, quantiles: Sequence[float]) -> Any:
+    """Return the mean pinball loss of each row; targets are repeated for each quantile."""
+    level = ops.convert_to_tensor([*quantiles] * (output.shape[-1] // len(quantiles)))
+    error = target - output
+    return ops.mean(ops.maximum(level * error, (level - 1.0) * error), axis=-1)
 
 
 def squared_error(target: Any, output: Any) -> Any:

@@ -154,10 +154,11 @@ def _twin(estimator: NeuralEstimator) -> Any:
 def _own_outputs(estimator: NeuralEstimator, matrix: np.ndarray) -> np.ndarray:
     """Return what the estimator itself gives for encoded rows, as (n_rows, width)."""
     twin = _twin(estimator)
-    for method in ("anomaly_score", "decision_function", "transform", "predict"):
+    methods = "anomaly_score decision_function transform predict_quantiles predict"
+    for method in methods.split():
         if hasattr(twin, method):
             found = np.asarray(getattr(twin, method)(matrix), dtype=np.float64)
-            return found[:, None] if found.ndim == 1 else found
+            return found.reshape(len(matrix), -1)
     raise TypeError(type(estimator).__name__)
 
 

@@ -72,13 +72,17 @@ class NeuralRegressor(RegressorMixin, SupervisedEstimator):
         return self._finished(self._raw(self._rows(X)))
 
     def _finished(self, outputs: np.ndarray, members: list[int] | None = None) -> np.ndarray:
+        predictions = self._in_unit(outputs, members)
+        return predictions if self._many else predictions[:, 0]
+
+    def _in_unit(self, outputs: np.ndarray, members: list[int] | None) -> np.ndarray:
+        """Return the outputs of all members, or of some, averaged and in the target's unit."""
         own = slice(None) if members is None or self.target_mean_.ndim == 1 else members
         scale, mean = (
             values if values.ndim == 1 else values[own][:, None]
             for values in (self.target_scale_, self.target_mean_)
         )
-        predictions = self._averaged(outputs.astype(np.float64) * scale + mean, members)
-        return predictions if self._many else predictions[:, 0]
+        return self._averaged(outputs.astype(np.float64) * scale + mean, members)
 
     @property
     def _many(self) -> bool:
