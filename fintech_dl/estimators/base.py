@@ -28,8 +28,8 @@ class NeuralEstimator(ModelHolder):
 
     Not used itself; use :class:`~fintech_dl.NeuralClassifier`,
     :class:`~fintech_dl.NeuralRegressor`, :class:`~fintech_dl.NeuralQuantileRegressor`,
-    :class:`~fintech_dl.NeuralDetector` or :class:`~fintech_dl.NeuralEncoder`. Parameters that are None mean what the
-    network recommends for the number of rows (``network.training(n_rows)``).
+    :class:`~fintech_dl.NeuralDetector` or :class:`~fintech_dl.NeuralEncoder`. Parameters that are
+    None mean what the network recommends for the number of rows (``network.training(n_rows)``).
 
     Parameters
     ----------

@@ -144,11 +144,8 @@ class NeuralQuantileRegressor(NeuralRegressor):
         self.target_scale_ = np.repeat(self.target_scale_, many, axis=-1)
 
     def _target(self, y: Any, member: int) -> np.ndarray:
-        own = member if self.target_mean_.ndim == 2 else slice(None)
-        mean, scale = self.target_mean_[own], self.target_scale_[own]
         columns = y if y.ndim == 2 else y[:, None]
-        repeated = np.repeat(columns, len(self.quantiles), axis=1)
-        return ((repeated - mean) / scale).astype(np.float32)
+        return super()._target(np.repeat(columns, len(self.quantiles), axis=1), member)
 
     def _row_loss(self) -> Callable[[Any, Any], Any]:
         from fintech_dl.estimators.outputs import pinball

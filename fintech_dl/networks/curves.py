@@ -103,8 +103,8 @@ class Steps(layers.Layer):
         """Create the weights; until `limit` is called, every step is free."""
         add, width = self.add_weight, shape[-1]
         penalty = self.penalty if self.l2 or self.smoothness else None
-        self.direction = add(name="direction", shape=(width,), initializer="zeros", trainable=False)
-        self.follows = add(name="follows", shape=(width,), initializer="zeros", trainable=False)
+        self.direction = adapted(self, "direction", (width,))
+        self.follows = adapted(self, "follows", (width,))
         size = (width, self.n_outputs)
         self.step = add(name="step", shape=size, initializer="zeros", regularizer=penalty)
         self.bias = add(name="bias", shape=(self.n_outputs,), initializer="zeros")
