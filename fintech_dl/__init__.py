@@ -19,6 +19,11 @@ _HOME = {
     "RNN": "networks.sequence",
     "LSTM": "networks.sequence",
     "GRU": "networks.sequence",
+    "TCN": "networks.tcn",
+    "Transformer": "networks.attention",
+    "NLinear": "networks.nlinear",
+    "NHiTS": "networks.nhits",
+    "TSMixer": "networks.tsmixer",
     "Network": "networks.base",
     "hyperparameters": "networks.base",
     "NeuralClassifier": "estimators.classifier",
@@ -55,10 +60,13 @@ if TYPE_CHECKING:
     from fintech_dl.estimators.points import score_points as score_points
     from fintech_dl.estimators.quantile import NeuralQuantileRegressor as NeuralQuantileRegressor
     from fintech_dl.estimators.regressor import NeuralRegressor as NeuralRegressor
+    from fintech_dl.networks.attention import Transformer as Transformer
     from fintech_dl.networks.autoencoder import Autoencoder as Autoencoder
     from fintech_dl.networks.base import Network as Network
     from fintech_dl.networks.base import hyperparameters as hyperparameters
     from fintech_dl.networks.dense import MLP as MLP
+    from fintech_dl.networks.nhits import NHiTS as NHiTS
+    from fintech_dl.networks.nlinear import NLinear as NLinear
     from fintech_dl.networks.realmlp import RealMLP as RealMLP
     from fintech_dl.networks.scorecard import Scorecard as Scorecard
     from fintech_dl.networks.sequence import CNN as CNN
@@ -66,7 +74,9 @@ if TYPE_CHECKING:
     from fintech_dl.networks.sequence import LSTM as LSTM
     from fintech_dl.networks.sequence import RNN as RNN
     from fintech_dl.networks.tabm import TabM as TabM
+    from fintech_dl.networks.tcn import TCN as TCN
     from fintech_dl.networks.transformer import FTTransformer as FTTransformer
+    from fintech_dl.networks.tsmixer import TSMixer as TSMixer
     from fintech_dl.pipelines import build_pipeline as build_pipeline
     from fintech_dl.pipelines import load_table as load_table
     from fintech_dl.runs import run_pipeline as run_pipeline

@@ -78,8 +78,9 @@ def test_list(command):
     assert list(found) == ["pipelines", "datasets", "networks"]
     assert found["pipelines"] == {n: pipeline_card(n).question for n in names("pipelines")}
     assert found["datasets"] == {n: dataset_card(n).title for n in names("datasets")}
-    tables, windows = {"MLP", "TabM", "RealMLP", "FTTransformer", "Scorecard"}, {"CNN", "RNN"}
-    assert set(found["networks"]) == tables | windows | {"LSTM", "GRU", "Autoencoder"}
+    tables = {"MLP", "TabM", "RealMLP", "FTTransformer", "Scorecard"}
+    windows = {"CNN", "RNN", "LSTM", "GRU", "TCN", "Transformer", "NLinear", "NHiTS", "TSMixer"}
+    assert set(found["networks"]) == tables | windows | {"Autoencoder"}
     code, out, err = command("list")
     assert (code, err) == (0, "")
     for kind, entries in found.items():

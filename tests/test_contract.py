@@ -10,6 +10,7 @@ from fintech_dl import (
     LSTM,
     MLP,
     RNN,
+    TCN,
     Autoencoder,
     FTTransformer,
     NeuralClassifier,
@@ -17,9 +18,13 @@ from fintech_dl import (
     NeuralEncoder,
     NeuralQuantileRegressor,
     NeuralRegressor,
+    NHiTS,
+    NLinear,
     RealMLP,
     Scorecard,
     TabM,
+    Transformer,
+    TSMixer,
 )
 
 FAST = {"epochs": 40, "learning_rate": 0.03, "random_state": 0}
@@ -43,6 +48,11 @@ OTHERS = [
     NeuralRegressor(network=CNN(filters=8, hidden=16), **FAST),
     NeuralClassifier(network=RNN(units=8), **FAST),
     NeuralClassifier(network=FTTransformer(blocks=1, units=8, heads=2), **FAST),
+    NeuralClassifier(network=TCN(filters=(8, 8), dropout=0.0), **FAST),
+    NeuralClassifier(network=Transformer(patch=1, stride=1, units=8, heads=2), **FAST),
+    NeuralRegressor(network=NLinear(), **FAST),
+    NeuralClassifier(network=NHiTS(hidden=16), **FAST),
+    NeuralClassifier(network=TSMixer(dropout=0.0), **FAST),
     NeuralDetector(network=Autoencoder(kind="cnn", units=8, code=2), **FAST),
     NeuralDetector(network=Autoencoder(kind="lstm", units=8, code=2), **FAST),
 ]

@@ -108,6 +108,19 @@ class WithSummary(layers.Layer):
         return (shape[0], shape[1] + 1, shape[2])
 
 
+class Positions(layers.Layer):
+    """Adds a trained vector per place, by which tokens in order are told apart."""
+
+    def build(self, shape: Any) -> None:
+        """Create the vectors."""
+        drawn = uniform(shape[-1])
+        self.places = self.add_weight(name="places", shape=shape[1:], initializer=drawn)
+
+    def call(self, tokens: Tensor) -> Tensor:
+        """Return as many tokens."""
+        return tokens + self.places
+
+
 class Attention(layers.Layer):
     """Lets each token, or the first alone, take from all of them by likeness of several kinds."""
 
@@ -137,7 +150,8 @@ class Attention(layers.Layer):
             for name, x in (("query", some), ("key", tokens), ("value", tokens))
         )
         alike = ops.matmul(q, ops.transpose(k, (0, 1, 3, 2))) / math.sqrt(q.shape[3])
-        share = ops.softmax(alike, axis=-1)
+        # a token alone takes all from itself; Keras warns of a softmax of one
+        share = ops.softmax(alike, axis=-1) if tokens.shape[1] > 1 else 0 * alike + 1
         share = self.dropout(share) if self.dropout else share
         taken = ops.transpose(ops.matmul(share, v), (0, 2, 1, 3))
         return self.maps["out"](ops.reshape(taken, (-1, *some.shape[1:])))

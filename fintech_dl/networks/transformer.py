@@ -62,10 +62,7 @@ class FTTransformer(Network):
     def check(self) -> None:
         """Raise ValueError for a parameter that is out of range."""
         super().check()
-        if self.units % self.heads:
-            raise ValueError(
-                f"units={shown(self.units)}; allowed: a multiple of heads={self.heads}"
-            )
+        check_heads(self.units, self.heads)
 
     def encoding(self, columns: Columns, embed: bool) -> Any:
         """Return the layer that makes a vector of each column, where they need not be rebuilt."""
@@ -104,3 +101,9 @@ class FTTransformer(Network):
             "weight_decay": 1e-5,
             "patience": 16,
         }
+
+
+def check_heads(units: int, heads: int) -> None:
+    """Raise ValueError unless each head gets an equal part of a vector."""
+    if units % heads:
+        raise ValueError(f"units={shown(units)}; allowed: a multiple of heads={heads}")

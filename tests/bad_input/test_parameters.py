@@ -17,6 +17,7 @@ from fintech_dl import (
     LSTM,
     MLP,
     RNN,
+    TCN,
     Autoencoder,
     FTTransformer,
     Network,
@@ -24,8 +25,12 @@ from fintech_dl import (
     NeuralDetector,
     NeuralEncoder,
     NeuralRegressor,
+    NHiTS,
+    NLinear,
     RealMLP,
     TabM,
+    Transformer,
+    TSMixer,
     hyperparameters,
 )
 from fintech_dl.networks.base import keras
@@ -47,12 +52,17 @@ NETWORKS = (
     TabM,
     RealMLP,
     FTTransformer,
+    TCN,
+    Transformer,
+    NLinear,
+    NHiTS,
+    TSMixer,
 )
 WRONG = (-1, NAN, INF, -INF, "unknown", object(), object, b"x", {"a": 1}, {1}, (0,), (NAN,), 3 + 4j)
 NO_FLAG = (*WRONG, 0, 1, 0.5, "True", [True])
 ZERO = (*WRONG, 0)
 COUNTS = ("epochs", "batch_size", "patience", "n_members", "kernel_size", "channels", "code")
-COUNTS += ("k", "bins", "embedding_units", "frequencies", "blocks", "heads")
+COUNTS += ("k", "bins", "embedding_units", "frequencies", "blocks", "heads", "patch", "stride")
 
 
 def wrong_values(name, default):
@@ -69,9 +79,11 @@ def wrong_values(name, default):
         "kind",
         "activation",
         "embedding",
+        "normalise",
+        "tokens",
     ):
         return [*ZERO, True, "", "x" * 10**6]
-    if name in ("hidden", "units", "filters"):
+    if name in ("hidden", "units", "filters", "pooling"):
         return [*ZERO, True, None, 1.5, (3, 0), (3, 1.5), [[3]], "3", [None]]
     if name in COUNTS:
         return [*ZERO, True, 1.5, "3"]
@@ -121,7 +133,7 @@ def test_every_parameter_of_an_estimator(kind):
 @pytest.mark.parametrize("kind", NETWORKS, ids=str)
 def test_every_parameter_of_a_network(kind):
     names = {field.name: field.default for field in fields(getattr(kind, "func", kind))}
-    assert len(names) >= 5
+    assert len(names) >= 4
     for name, default in names.items():
         for value in wrong_values(name, default):
             model = NeuralClassifier(network=kind(**{name: value}), epochs=1)

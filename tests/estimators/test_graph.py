@@ -25,6 +25,7 @@ from fintech_dl import (
     LSTM,
     MLP,
     RNN,
+    TCN,
     Autoencoder,
     FTTransformer,
     Network,
@@ -32,9 +33,13 @@ from fintech_dl import (
     NeuralDetector,
     NeuralEncoder,
     NeuralRegressor,
+    NHiTS,
+    NLinear,
     RealMLP,
     Scorecard,
     TabM,
+    Transformer,
+    TSMixer,
     hyperparameters,
 )
 from fintech_dl.artefact import scorer, to_files
@@ -63,6 +68,12 @@ NETWORKS = [
     Scorecard(bins=4),
     RealMLP(units=(8, 8)),
     FTTransformer(blocks=2, units=8, heads=2),
+    TCN(filters=(4, 8), channels=2),
+    Transformer(patch=2, stride=1, units=8, heads=2, channels=2),
+    Transformer(tokens="channel", blocks=1, units=8, heads=2, channels=2, normalise="window"),
+    NLinear(channels=2),
+    NHiTS(pooling=(2, 1), hidden=8, channels=2, normalise="volatility"),
+    TSMixer(units=8, channels=2),
 ]
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(400, 6)) * [1, 1e-3, 1e4, 1, 1, 1] + [0, 5, -2e4, 0, 0, 0]
@@ -110,7 +121,7 @@ KINDS = [NeuralClassifier, NeuralRegressor, NeuralDetector]
 
 @pytest.mark.parametrize(
     ("kind", "network"),
-    [*product(KINDS, NETWORKS), *product([NeuralEncoder], [NETWORKS[0], *NETWORKS[-5:]])],
+    [*product(KINDS, NETWORKS), *product([NeuralEncoder], [NETWORKS[0], *NETWORKS[-11:]])],
     ids=lambda value: getattr(value, "__name__", repr(value)),
 )
 def test_every_network_has_a_graph_that_gives_its_own_results(kind, network):
