@@ -2,7 +2,7 @@
 
 Run in the repository, with the folder of handbook_transactions.parquet in FINTECH_DL_DATA:
 
-    FINTECH_DL_DATA=../shared/data python tests/benchmarks/card_features.py
+    FINTECH_DL_DATA=/my/data python tests/benchmarks/card_features.py
 
 Each line of the table is measured in a process of its own, ours and pandas' one after the other;
 the time is the best of five. It takes some three minutes and starts anew each time.
@@ -154,7 +154,7 @@ def main() -> None:
         f"({tied} rows left out, whose customer has another row of the very same time).",
         "Bars: 10 times faster than pandas, equal to 1e-9, peak under 3 GB.",
     ]
-    command = "FINTECH_DL_DATA=../shared/data python tests/benchmarks/card_features.py"
+    command = "FINTECH_DL_DATA=/my/data python tests/benchmarks/card_features.py"
     print(write_result("card_features", rows, notes, command))
 
 

@@ -3,7 +3,7 @@
 Run in the repository, with taiwan_default.parquet and give_me_some_credit.parquet in
 FINTECH_DL_DATA:
 
-    FINTECH_DL_DATA=../shared/data python tests/benchmarks/credit_reasons.py
+    FINTECH_DL_DATA=/my/data python tests/benchmarks/credit_reasons.py
 
 The pipeline's model is fitted on the training rows of fold 0 with three seeds; the reasons of the
 same declined test rows, told against the approved applicants' usual row, are compared by pairs. It
@@ -86,7 +86,7 @@ def main() -> None:
         "Months of one kind (status, bill, paid, shares, utilisation) say much the same, and seeds "
         "divide them differently; together they are one feature with one text.",
     ]
-    command = "FINTECH_DL_DATA=../shared/data python tests/benchmarks/credit_reasons.py"
+    command = "FINTECH_DL_DATA=/my/data python tests/benchmarks/credit_reasons.py"
     print(write_result("credit_reasons", rows, notes, command))
 
 

@@ -3,7 +3,7 @@
 Run in the repository on an idle machine, with taiwan_default.parquet in FINTECH_DL_DATA; needs the
 extra ``bench``:
 
-    FINTECH_DL_DATA=../shared/data python tests/benchmarks/credit_speed.py
+    FINTECH_DL_DATA=/my/data python tests/benchmarks/credit_speed.py
 
 Both fit the training rows of fold 0 of the credit benchmark (24,000 rows, 23 columns), in turns and
 each time in a process of its own. It takes some five minutes and starts anew each time.
@@ -108,7 +108,7 @@ def main() -> None:
         "the k networks, ours shows all k the same; arithmetic per step is the same.",
         "AUC after so few epochs only shows that both learn. Bar: at least as fast.",
     ]
-    command = "FINTECH_DL_DATA=../shared/data python tests/benchmarks/credit_speed.py"
+    command = "FINTECH_DL_DATA=/my/data python tests/benchmarks/credit_speed.py"
     print(write_result("credit_speed", rows, notes, command))
 
 

@@ -2,7 +2,7 @@
 
 Run in the repository, with the folder of sp500_stocks_5yr.parquet in FINTECH_DL_DATA:
 
-    FINTECH_DL_DATA=../shared/data python tests/benchmarks/price_features.py
+    FINTECH_DL_DATA=/my/data python tests/benchmarks/price_features.py
 
 Each line is measured in a process of its own. The loop over tickers computes the same 158 features
 with ``rolling``, the fastest way of pandas for each, on a sample of tickers; its time is scaled up
@@ -251,7 +251,7 @@ def main() -> None:
         "labels with the date at which they are known.",
         "Bars: under 20 s on 2 cores, 10 times faster than the loop, equal to 1e-9.",
     ]
-    command = "FINTECH_DL_DATA=../shared/data python tests/benchmarks/price_features.py"
+    command = "FINTECH_DL_DATA=/my/data python tests/benchmarks/price_features.py"
     print(write_result("price_features", rows, notes, command))
 
 
