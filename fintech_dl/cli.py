@@ -144,7 +144,9 @@ def run(
     search: Annotated[
         bool, typer.Option("--search", help="First look for better parameters, as the card says.")
     ] = False,
-    out: Annotated[str, typer.Option(help="Folder of the run; must not exist yet.")] = "",
+    out: Annotated[
+        str, typer.Option("-o", "--out", help="Folder of the run; must not exist yet.")
+    ] = "",
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
     as_of: AsOf = "",
     strict: Strict = False,

@@ -154,7 +154,7 @@ def test_run_and_score_print_where_the_results_are(command, quick_card, payments
 
 def test_run_in_json(command, quick_card, tmp_path):
     out = tmp_path / "run"
-    words = ["run", quick_card, "--dataset", SMALL, "--out", out, "--seed", "3", "--json"]
+    words = ["run", quick_card, "--dataset", SMALL, "-o", out, "--seed", "3", "--json"]
     words += ["--set", "model__epochs=1", "--set", 'model__network={use="fintech_dl.MLP"}']
     words += ["--set", "split.gap=5d", "--set", "title=Own title"]
     code, text, err = command(*words)
