@@ -21,7 +21,9 @@ demo: $(BIN)/installed-demo
 test: $(BIN)/installed-dev
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 ifeq ($(ARGS),)
-	@KERAS_BACKEND=jax FINTECH_DL_CONTRACT=networks \
+	@kept=$$(mktemp -d) && trap 'rm -rf "$$kept"' EXIT && \
+	  KERAS_BACKEND=jax FINTECH_DL_CONTRACT=networks JAX_COMPILATION_CACHE_DIR=$$kept \
+	  JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0 JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES=-1 \
 	  $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal \
 	  tests/test_contract.py tests/estimators/test_laws.py tests/estimators/test_members.py
 endif
