@@ -28,9 +28,12 @@ _HOME = {
     "hyperparameters": "networks.base",
     "NeuralClassifier": "estimators.classifier",
     "NeuralQuantileRegressor": "estimators.quantile",
+    "NeuralRanker": "estimators.ranker",
     "NeuralRegressor": "estimators.regressor",
+    "NeuralVolatilityRegressor": "estimators.volatility",
     "NeuralDetector": "estimators.detector",
     "NeuralEncoder": "estimators.encoder",
+    "ConformalRegressor": "evaluation.intervals",
     "points_table": "estimators.points",
     "score_points": "estimators.points",
     "Table": "table",
@@ -59,7 +62,12 @@ if TYPE_CHECKING:
     from fintech_dl.estimators.points import points_table as points_table
     from fintech_dl.estimators.points import score_points as score_points
     from fintech_dl.estimators.quantile import NeuralQuantileRegressor as NeuralQuantileRegressor
+    from fintech_dl.estimators.ranker import NeuralRanker as NeuralRanker
     from fintech_dl.estimators.regressor import NeuralRegressor as NeuralRegressor
+    from fintech_dl.estimators.volatility import (
+        NeuralVolatilityRegressor as NeuralVolatilityRegressor,
+    )
+    from fintech_dl.evaluation.intervals import ConformalRegressor as ConformalRegressor
     from fintech_dl.networks.attention import Transformer as Transformer
     from fintech_dl.networks.autoencoder import Autoencoder as Autoencoder
     from fintech_dl.networks.base import Network as Network

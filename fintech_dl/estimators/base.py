@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
@@ -11,7 +10,13 @@ from sklearn.utils import check_random_state
 
 from fintech_dl.estimators.folds import Fold, out_of_fold
 from fintech_dl.estimators.live import Live, renew, structure
-from fintech_dl.estimators.members import Share, average, draw_seeds, quantiles_of
+from fintech_dl.estimators.members import (
+    Share,
+    average,
+    count_steps,
+    draw_seeds,
+    quantiles_of,
+)
 from fintech_dl.estimators.model import ModelHolder
 from fintech_dl.estimators.rows import check_weight, hold_out, merge_equal, take
 from fintech_dl.estimators.settings import optimizer_settings, training_settings
@@ -26,10 +31,8 @@ Rows = tuple[np.ndarray, Any, np.ndarray]  # rows, targets as given, weights
 class NeuralEstimator(ModelHolder):
     """Base of the estimators: gives any network ``fit`` and inference.
 
-    Not used itself; use :class:`~fintech_dl.NeuralClassifier`,
-    :class:`~fintech_dl.NeuralRegressor`, :class:`~fintech_dl.NeuralQuantileRegressor`,
-    :class:`~fintech_dl.NeuralDetector` or :class:`~fintech_dl.NeuralEncoder`. Parameters that are
-    None mean what the network recommends for the number of rows (``network.training(n_rows)``).
+    Not used itself: use one of those whose name begins with ``Neural``. Parameters that are None
+    mean what the network recommends for the number of rows (``network.training(n_rows)``).
 
     Parameters
     ----------
@@ -273,13 +276,7 @@ class NeuralEstimator(ModelHolder):
         """Return what a member is trained on, and the rows it is validated on, if any."""
         at = np.flatnonzero(weight > 0)
         if given is None and self.validation_fraction:
-            fit, late = hold_out(
-                len(at),
-                self.validation_fraction,
-                temporal=self.temporal,
-                strata=self._strata(take(y, at)),
-                seed=seed,
-            )
+            fit, late = self._hold_out(take(y, at), len(at), seed)
             late, at = at[late], at[fit]
             given = (rows[late], take(y, late), weight[late])
         weight = self._weighted(take(y, at), weight[at])
@@ -301,6 +298,8 @@ class NeuralEstimator(ModelHolder):
 
         known = [target for target in targets if target is not None]
         below = None if len(known) < 2 else np.arange(len(known))[:, None] * len(rows)
+        if below is not None and shares[0].groups is not None:
+            below = below[:, :, None]
         return train(
             live.trainer,
             (rows, np.concatenate(known)) if known else (rows,),
@@ -332,19 +331,15 @@ class NeuralEstimator(ModelHolder):
             self.__dict__.pop("_lease", None)
             self._leased(network, shares[0].seed)
         live = self._live()
-        steps = max(math.ceil(len(share.rows) / settings["batch_size"]) for share in shares)
+        steps = count_steps(shares, settings["batch_size"])
         ends = steps * settings["epochs"] if settings["schedule"] != "constant" else 0
-        loss = self._row_loss()
         used = structure([self._loss_key(), optimizer_settings(settings), len(shares)])
         same = live.trainer is not None and live.used == used and live.ends == ends
         if same and resume and ends:  # a schedule that has run out would leave a rate of nothing
             live.trainer.restart()
         if not same:
-
-            def objective(model: Any, x: Any, y: Any = None) -> Any:
-                return network.objective(model, x, y, loss)
-
-            live.trainer = Trainer(RowFunction(live.model, objective), settings, len(shares))
+            function = RowFunction(live.model, self._objective(network))
+            live.trainer = Trainer(function, settings, len(shares))
             live.used, live.ends = used, ends
         begins = []
         for j, share in enumerate(shares):
@@ -359,17 +354,29 @@ class NeuralEstimator(ModelHolder):
                 seen, aim = take(rows, share.rows), take(target, share.rows)
                 live.model.get_layer("encoding").adapt(seen, share.weight)
                 network.adapt(live.model, seen, aim, share.weight)
-                self._adapt(live.model, aim, share.weight)
+                self._adapt(live.model, seen, aim, share.weight)
             begins.append(live.trainer.read())
         live.trainer.begin(begins, steps * settings["epochs"], settings["learning_rate"])
         return live
+
+    def _objective(self, network: Network) -> Callable[..., Any]:
+        """Return the network's loss of each row as a function of (model, rows, targets)."""
+        loss = self._row_loss()
+        return lambda model, x, y=None: network.objective(model, x, y, loss)
 
     def _loss_key(self) -> list[Any]:
         """Return all that the loss of a row depends on."""
         return [self.loss or self.losses[0]]
 
-    def _adapt(self, model: Any, target: np.ndarray | None, weight: np.ndarray) -> None:
+    def _adapt(
+        self, model: Any, rows: np.ndarray, target: np.ndarray | None, weight: np.ndarray
+    ) -> None:
         """Set the estimator's own non-trainable weights from training rows."""
+
+    def _hold_out(self, y: Any, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return positions to fit on and positions held out, of ``n`` rows with targets ``y``."""
+        late, strata = self.temporal, self._strata(y)
+        return hold_out(n, self.validation_fraction, temporal=late, strata=strata, seed=seed)
 
     def _strata(self, y: Any) -> np.ndarray | None:
         """Return the labels to stratify the held-out rows by, or None."""

@@ -154,7 +154,9 @@ class NeuralClassifier(ClassifierMixin, SupervisedEstimator):
             return sample_weight
         return np.asarray(sample_weight * compute_sample_weight(self.class_weight, y))
 
-    def _adapt(self, model: Any, target: np.ndarray | None, weight: np.ndarray) -> None:
+    def _adapt(
+        self, model: Any, rows: np.ndarray, target: np.ndarray | None, weight: np.ndarray
+    ) -> None:
         assert target is not None
         share = np.bincount(target[:, 0], weights=weight, minlength=len(self.classes_)) + 1e-3
         log_share = np.log(share / share.sum())

@@ -59,9 +59,12 @@ def fit_columns(
         X = pd.DataFrame(X, columns=[f"x{i}" for i in range(X.shape[1])])
     if not X.shape[1]:
         raise ValueError(f"X has 0 feature(s) (shape={X.shape}); a minimum of 1 is required")
-    chosen = set(_positions(X, [] if categorical is None else categorical, "categorical"))
+    names = list(X.columns)
+    chosen = set(positions(names, [] if categorical is None else categorical, "categorical"))
     coded = special_codes or {}
-    codes_at = dict(zip(_positions(X, list(coded), "special_codes"), coded.values(), strict=True))
+    codes_at = dict(
+        zip(positions(names, list(coded), "special_codes"), coded.values(), strict=True)
+    )
     least = min_frequency or 0
     least = least * len(X) if isinstance(least, float) else least
     columns: Columns = []
@@ -291,17 +294,17 @@ def _check_names(came: list[str], columns: Columns) -> None:
         )
 
 
-def _positions(X: pd.DataFrame, columns: Sequence[Any], parameter: str) -> list[int]:
-    names = list(X.columns)
-    positions = []
+def positions(names: list[Any], columns: Sequence[Any], parameter: str) -> list[int]:
+    """Return the positions of columns given by name or position; ValueError for one not there."""
+    found = []
     for wanted in columns:
         if wanted in names:
-            positions.append(names.index(wanted))
+            found.append(names.index(wanted))
         elif isinstance(wanted, int) and 0 <= wanted < len(names):
-            positions.append(wanted)
+            found.append(wanted)
         else:
             raise ValueError(f"{parameter} names {wanted!r}, which is no column of X: {names}")
-    return positions
+    return found
 
 
 def _special(codes: Any, series: pd.Series[Any], name: Any, is_category: bool) -> list[float]:

@@ -43,7 +43,8 @@ def integrated_gradients(
     Returns
     -------
     added : float64 array of shape (n_rows, n_columns)
-        In the unit of the score: log odds, the target's unit, or the anomaly score. A row's sum is
+        In the unit of the score: log odds, the target's unit (its logarithm for a
+        NeuralVolatilityRegressor), or the anomaly score. A row's sum is
         its score less that of the reference, within 1e-4 (log odds), 1e-4 standard deviations of
         the target, or 1e-4 (above 1 of the difference itself) of an anomaly score.
     points : int array of shape (n_rows,)
@@ -118,9 +119,11 @@ def _evaluator(
 
     Slopes are by column, of shape (n, n_columns), and per whole length of the way.
     """
-    function, encoding = _slopes(estimator)
+    function, encoding, line = _slopes(estimator)
     view = estimator._view("slopes", function)
     owners = _owners(estimator, encoding, every, reference)
+    if line is not None:
+        owners = np.vstack([owners, np.eye(every.shape[1])])
 
     def evaluate(rows: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         places = t.astype(np.float32)[:, None]
@@ -132,6 +135,8 @@ def _evaluator(
         slopes = np.einsum("mn,mnw->nw", shares, outputs[:, :, 1:]) @ owners
         if is_classifier(estimator):
             return estimator._averaged(values)[:, 0], slopes
+        if is_regressor(estimator):
+            return estimator._in_unit(values, None)[:, 0], slopes
         return estimator._finished(values), slopes
 
     return evaluate
@@ -167,15 +172,19 @@ def _check(estimator: Any, most: int) -> None:
         )
 
 
-def _slopes(estimator: Any) -> tuple[Callable[..., Any], Any]:
-    """Return the function of (model, rows, references, places), and the encoding layer.
+def _slopes(estimator: Any) -> tuple[Callable[..., Any], Any, Any]:
+    """Return the function of (model, rows, references, places), and the layers that read raw rows.
 
-    Per row it gives the score at that place on the way, and how much each encoded input moves it.
+    These are the encoding and, if there is one, the linear forecast. Per row the function gives the
+    score at that place on the way, how much each encoded input moves it, and each column its line.
     """
     k, network, scored = keras(), estimator._network(), estimator._shape() > 0
     model = estimator._live().model
     encoding = model.get_layer("encoding")
-    parts = model.output
+    parts = dict(model.output)
+    line = next((layer for layer in model.layers if layer.name == "line"), None)
+    if line is not None:
+        parts["outputs"] = line.input[0]
     same = [name for name, part in parts.items() if part is encoding.output]
     rest = k.Model(encoding.output, {n: part for n, part in parts.items() if n not in same})
 
@@ -191,9 +200,12 @@ def _slopes(estimator: Any) -> tuple[Callable[..., Any], Any]:
         place = ops.reshape(t, (-1, *[1] * (len(difference.shape) - 1)))
         value, gradient = _value_and_gradient(score, begin + place * difference)
         moved = ops.reshape(gradient * difference, (-1, int(np.prod(difference.shape[1:]))))
+        if line is not None:
+            forecast, own = line.slopes(base, x, t)
+            value, moved = value + forecast, ops.concatenate([moved, own], axis=1)
         return ops.concatenate([value[:, None], moved], axis=1)
 
-    return slopes, encoding
+    return slopes, encoding, line
 
 
 def _value_and_gradient(function: Callable[[Any], Any], z: Any) -> tuple[Any, Any]:

@@ -30,6 +30,7 @@ from fintech_dl.estimators.detector import NeuralDetector
 from fintech_dl.estimators.encoder import NeuralEncoder
 from fintech_dl.estimators.regressor import NeuralRegressor
 from fintech_dl.estimators.scorer import CALIBRATIONS
+from fintech_dl.estimators.volatility import NeuralVolatilityRegressor
 from fintech_dl.networks.base import _quiet, keras
 from fintech_dl.sealed import FORMAT
 
@@ -112,6 +113,7 @@ def describe(model: Any) -> dict[str, Any]:
     elif isinstance(estimator, NeuralRegressor):
         record["target_mean"] = estimator.target_mean_.tolist()
         record["target_scale"] = estimator.target_scale_.tolist()
+        record["log"] = isinstance(estimator, NeuralVolatilityRegressor)
     elif isinstance(estimator, NeuralDetector):
         record["offset"] = float(estimator.offset_)
     try:

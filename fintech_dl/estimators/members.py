@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,11 +14,33 @@ GRID = 1 / (1 + np.exp(-np.linspace(-12, 12, 1025)))
 
 @dataclass(frozen=True, eq=False)
 class Share:
-    """What one member is trained on: positions of rows, their weights, and its seed."""
+    """What one member is trained on: positions of rows, their weights, and its seed.
+
+    ``groups``, the number of each row's group, is there where batches are of whole groups.
+    """
 
     seed: int
     rows: np.ndarray
     weight: np.ndarray
+    groups: np.ndarray | None = None
+
+
+def count_steps(shares: Sequence[Share], batch_size: int) -> int:
+    """Return the steps of an epoch, of batches of about so many rows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fintech_dl.estimators.members import Share, count_steps
+    >>> count_steps([Share(0, np.arange(1000), np.ones(1000))], batch_size=256)
+    4
+    """
+    found = []
+    for share in shares:
+        n = len(share.rows if share.groups is None else np.unique(share.groups))
+        size = max(1, round(batch_size * n / len(share.rows)))
+        found.append(math.ceil(n / size))
+    return max(found)
 
 
 def draw_seeds(rng: np.random.RandomState, n_members: int) -> tuple[list[int], list[int]]:

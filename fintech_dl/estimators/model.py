@@ -68,9 +68,17 @@ class ModelHolder(BaseEstimator):
         same_shape(rebuilt, tuple(inputs.shape[1:]), network, "decode")
         return k.Model(code, rebuilt, name="decoder")(features)
 
+    def _added(self, outputs: Any, rows: Any) -> Any:
+        """Return the outputs plus what the estimator adds straight from raw rows: nothing."""
+        return outputs
+
     def _shape(self) -> int:
         """Return the number of outputs, if the kind of estimator has targets."""
         return 0
+
+    def _structure(self) -> list[Any]:
+        """Return all that the model depends on beside its network and columns."""
+        return [self._shape()]
 
     def _network(self) -> Network:
         network = self.network if self.network is not None else self._default_network()
@@ -93,7 +101,7 @@ class ModelHolder(BaseEstimator):
             inputs = encoding(x)
             features = called(network, "__call__", inputs)
             same_shape(features, None, network, "__call__")
-            outputs = self._outputs(network, features, inputs)
+            outputs = self._added(self._outputs(network, features, inputs), x)
             parts = {"inputs": inputs, "features": features, "outputs": outputs}
             flat = {n: k.layers.Flatten()(t) if len(t.shape) > 2 else t for n, t in parts.items()}
             try:
@@ -108,7 +116,7 @@ class ModelHolder(BaseEstimator):
         """Lease a live model of this estimator's structure, freshly initialised from the seed."""
         columns = [{**column, "categories": len(column["categories"])} for column in self.columns_]
         try:
-            key = (type(self), structure([network, columns, self._shape()]))
+            key = (type(self), structure([network, columns, *self._structure()]))
         except TypeError:
             key = None
         self.__dict__["_lease"] = lease(key, lambda: self._build(network, seed))
@@ -158,8 +166,9 @@ class ModelHolder(BaseEstimator):
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return what each column adds to a row's score, compared with a reference row.
 
-        Integrated gradients of the log odds of ``classes_[1]``, of the target in its unit, or of
-        the anomaly score. ``fintech_dl.evaluation.reasons`` makes reasons of them.
+        Integrated gradients of the log odds of ``classes_[1]``, of the target in its unit, of the
+        logarithm of a variance, or of the anomaly score. ``fintech_dl.evaluation.reasons`` makes
+        reasons of them.
 
         Parameters
         ----------
@@ -173,7 +182,8 @@ class ModelHolder(BaseEstimator):
         -------
         added : float64 array of shape (n_rows, n_columns)
             A row's sum is its score less that of the reference, within 1e-4 (of a regressor in
-            standard deviations of the target; of a detector's difference, where that is above 1).
+            standard deviations of the target, or of the logarithm as it is; of a detector's
+            difference, where that is above 1).
         points : int array of shape (n_rows,)
             How many points each row took.
 

@@ -1,4 +1,4 @@
-"""What stands at the end of a model: losses per row and the offset of the logits.
+"""What stands at the end of a model: losses per row, offsets, averages.
 
 Imports Keras: import it in methods only.
 """
@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from fintech_dl.networks.base import keras
 
 keras()
@@ -15,6 +17,11 @@ keras()
 import keras as k  # noqa: E402
 from keras import layers, ops  # noqa: E402
 
+from fintech_dl.networks.encoding import Standardise, mean_scale  # noqa: E402
+from fintech_dl.networks.weights import adapted  # noqa: E402
+
+ROWS_PER_COLUMN = 10  # below which a category has no line of its own
+FURTHEST = 8.0  # log error beyond which a row pulls no harder
 Loss = Callable[[Any, Any], Any]
 
 
@@ -30,6 +37,87 @@ class Offset(layers.Layer):
     def call(self, inputs: Any) -> Any:
         """Return the inputs plus the offset."""
         return inputs + self.offset
+
+
+class Line(Standardise):
+    """Adds a fixed linear forecast of raw columns: line 0, or that of the row's category.
+
+    Least squares on the training rows. A missing number stands at its mean; a category that is
+    unseen or rare has the line of all rows, which is line 0.
+    """
+
+    def __init__(self, at: list[int], by: int | None, n_lines: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.at, self.by, self.n_lines = at, by, n_lines
+
+    def build(self, shape: Any) -> None:
+        """Create the weights, zero until `adapt` sets them."""
+        self._statistics(len(self.at))
+        size = (1 + len(self.at), self.n_lines, shape[0][-1])
+        self.coefficients = adapted(self, "coefficients", size)
+
+    def adapt(
+        self, rows: np.ndarray, target: np.ndarray, weight: np.ndarray, *, mean: bool
+    ) -> None:
+        """Learn the lines from raw training rows, each with its target and weight.
+
+        With ``mean``, half the variance of what is left over is added: if the target is a
+        logarithm, the exponential then forecasts its mean, else its median.
+        """
+        values = rows[:, self.at]
+        self._set([mean_scale(column, weight) for column in values.T])
+        x = np.column_stack([np.ones(len(rows)), self._standardised(values)])
+        lines = [_line(x, target, weight, mean)]
+        for code in range(1, self.n_lines):
+            own = rows[:, self.by] == code
+            enough = own.sum() >= ROWS_PER_COLUMN * len(self.at)
+            lines.append(_line(x[own], target[own], weight[own], mean) if enough else lines[0])
+        self.coefficients.assign(np.stack(lines, axis=1).astype(np.float32))
+
+    def call(self, inputs: Any) -> Any:
+        """Return outputs plus the line's forecast; ``inputs`` are outputs and raw rows."""
+        outputs, rows = inputs
+        terms, n_lines, width = self.coefficients.shape
+        lines = ops.reshape(self.coefficients, (terms, n_lines * width))
+        z = self._standardised(ops.take(rows, self.at, axis=1))
+        found = ops.matmul(z, lines[1:]) + lines[0]
+        if n_lines > 1:
+            of_all = ops.reshape(found, (-1, n_lines, width))
+            found = ops.sum(of_all * self._which(rows)[:, :, None], axis=1)
+        return outputs + (found[:, None] if len(outputs.shape) == 3 else found)
+
+    def _which(self, rows: Any) -> Any:
+        """Return 1 for each row's own line and 0 for the others."""
+        codes = rows[:, self.by or 0, None] if self.n_lines > 1 else ops.zeros_like(rows[:, :1])
+        return ops.cast(ops.equal(codes, ops.arange(self.n_lines, dtype="float32")), "float32")
+
+    def slopes(self, start: Any, end: Any, t: Any) -> tuple[Any, Any]:
+        """Return the forecast, and how each column moves it, at ``t`` between two raw rows.
+
+        Of one output. Numbers and lines both move straight on, and a category moves its line.
+        """
+        z, lines = [], []
+        for rows in (start, end):
+            z.append(self._standardised(ops.take(rows, self.at, axis=1)))
+            lines.append(ops.matmul(self._which(rows), ops.transpose(self.coefficients[:, :, 0])))
+        dz, turn = z[1] - z[0], lines[1] - lines[0]
+        here, line = z[0] + t * dz, lines[0] + t * turn
+        columns = np.eye(start.shape[1], dtype=np.float32)
+        moved = ops.matmul(line[:, 1:] * dz, columns[self.at])
+        if self.by is not None:
+            own = turn[:, :1] + ops.sum(turn[:, 1:] * here, axis=1, keepdims=True)
+            moved = moved + own * columns[self.by]
+        return line[:, 0] + ops.sum(line[:, 1:] * here, axis=1), moved
+
+
+def _line(x: np.ndarray, target: np.ndarray, weight: np.ndarray, mean: bool) -> np.ndarray:
+    root = np.sqrt(weight)[:, None]
+    found: np.ndarray = np.linalg.lstsq(x * root, target * root, rcond=None)[0]
+    left_over = np.average((target - x @ found) ** 2, axis=0, weights=weight)
+    n, terms = x.shape
+    if mean:
+        found[0] += left_over * n / max(n - terms, 1) / 2
+    return found
 
 
 class Average(layers.Layer):
@@ -104,6 +192,12 @@ def huber(target: Any, output: Any) -> Any:
     return ops.mean(ops.where(error <= 1, 0.5 * ops.square(error), error - 0.5), axis=-1)
 
 
+def qlike(target: Any, output: Any) -> Any:
+    """Return the QLIKE of each row's log variances: y / f - ln(y / f) - 1 of the variances."""
+    error = ops.clip(target - output, -FURTHEST, FURTHEST)
+    return ops.mean(ops.expm1(error) - error, axis=-1)
+
+
 def cross_entropy(target: Any, output: Any) -> Any:
     """Return the negative log likelihood of each row's class; outputs are logits."""
     return -_log_likelihood(target, output)
@@ -127,5 +221,6 @@ LOSSES: dict[str, Loss] = {
     "squared_error": squared_error,
     "absolute_error": absolute_error,
     "huber": huber,
+    "qlike": qlike,
     "cross_entropy": cross_entropy,
 }

@@ -22,6 +22,7 @@ TOLERANCE = 1e-5
 OF = {
     "classifier": "probabilities",
     "regressor": "predictions in standard deviations of the target, relative where above 1",
+    "log": "logarithms of predictions, relative where above 1",
     "detector": "anomaly scores, relative where above 1",
     "encoder": "codes, relative where above 1",
 }
@@ -48,21 +49,26 @@ def prove(model: Any, scorer: Scorer, rows: int = ROWS) -> dict[str, Any]:
     dict
         JSON-plain. ``rows``; ``of``, what is compared: what the model is asked for, that is
         probabilities (calibrated, and before an isotonic calibration), predictions in standard
-        deviations of the target, anomaly scores or codes; ``max_rel``, the largest difference,
-        divided by the number where that is above 1, and ``max_abs``, undivided; None where an
-        output is not finite. ``tolerance``: what ``max_rel`` may be, on every row. ``flips``:
-        rows whose class or alert differs by more than such a difference. ``passed``: everything is
-        finite, ``max_rel`` is within the tolerance, and nothing flips.
+        deviations of the target, logarithms of variances, anomaly scores or codes; ``max_rel``, the
+        largest difference, divided by the number where that is above 1, and ``max_abs``, undivided;
+        None where an output is not finite. ``tolerance``: what ``max_rel`` may be, on every row.
+        ``flips``: rows whose class or alert differs by more than such a difference. ``passed``:
+        everything is finite, ``max_rel`` is within the tolerance, and nothing flips.
     """
     found = parts(model)
     assert found is not None
     estimator, _, calibration = found
     matrix = hard_rows(estimator, rows)
     ours, own = scorer.outputs(matrix), _own_outputs(estimator, matrix)
+    logs = bool(scorer.record.get("log"))
     finite = bool(np.isfinite(ours).all() and np.isfinite(own).all())
     if scorer.record["kind"] == "classifier":
         own = _own_probabilities(estimator, calibration, matrix, ours)
         ours = _all_probabilities(scorer, ours)
+    elif logs:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ours, own = np.log(ours), np.log(own)
+        finite = bool(np.isfinite(ours).all() and np.isfinite(own).all())
     elif scorer.record["kind"] == "regressor":
         mean, scale = (np.atleast_2d(scorer.record[name]).mean(axis=0) for name in TARGET)
         ours, own = (ours - mean) / scale, (own - mean) / scale
@@ -73,7 +79,7 @@ def prove(model: Any, scorer: Scorer, rows: int = ROWS) -> dict[str, Any]:
         "format": FORMAT,
         "passed": max_rel is not None and max_rel <= TOLERANCE and flips == 0,
         "rows": len(matrix),
-        "of": OF[scorer.record["kind"]],
+        "of": OF["log" if logs else scorer.record["kind"]],
         "tolerance": TOLERANCE,
         "max_rel": max_rel,
         "max_abs": max_abs,

@@ -37,7 +37,8 @@ class Scorer:
     ----------
     record : dict
         JSON-plain: ``kind``, ``columns``, ``members``, ``width``, ``average`` and ``quantiles`` (as
-        of ``members.average``), ``classes``, ``target_mean`` and ``target_scale``, ``offset``,
+        of ``members.average``), ``classes``, ``target_mean`` and ``target_scale``, ``log``
+        (whether predictions are the exponential of the averaged outputs), ``offset``,
         ``calibration``, and ``steps``: the class names of the scikit-learn steps that come before
         the network.
     session : onnxruntime.InferenceSession
@@ -109,11 +110,12 @@ class Scorer:
             mean, scale = (_of_members(self.record[name]) for name in TARGET)
             found = found * scale + mean
         quantiles = self.record["quantiles"]
-        return average(
+        averaged = average(
             found,
             self.record["average"],
             None if quantiles is None else np.asarray(quantiles),
         )
+        return np.exp(averaged) if self.record.get("log") else averaged
 
     def probabilities(self, outputs: np.ndarray) -> np.ndarray:
         """Return the probabilities of all classes that a classifier's logits mean, calibrated."""
@@ -312,6 +314,8 @@ def _check(record: Mapping[str, Any], session: Any) -> None:
             if target.shape not in ((width,), (members, 1, width)):
                 raise ValueError(f"{name} of shape {target.shape}")
             numbers += target.ravel().tolist()
+        if not isinstance(record.get("log", False), bool):
+            raise ValueError(f"log {record['log']!r}")
     elif kind == "detector":
         numbers.append(record["offset"])
     if (calibration := record["calibration"]) is not None:

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from fintech_dl.estimators.members import Share
+from fintech_dl.estimators.groups import in_turn
+from fintech_dl.estimators.members import Share, count_steps
 from fintech_dl.networks.base import keras
 
 keras()
@@ -78,26 +79,31 @@ class RowLayer(k.layers.Layer):
 
 
 def batches(
-    rngs: list[np.random.Generator], shares: list[Share], steps: int
+    rngs: list[np.random.Generator], parts: list[tuple[np.ndarray, np.ndarray]], steps: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return shuffled batches of equal size: row positions and weights of each member.
 
-    Both have the shape (steps, n_members, size), of a single network (steps, size). The rows are
-    spread evenly, so that no last batch is small; a free place repeats a row of the same batch with
-    weight 0. Weights are such that
-    the mean over a batch is the weighted mean over its real rows.
+    ``parts`` are those of each member in order, from ``groups.in_turn``. Both have the shape
+    (steps, n_members, size), of a single network (steps, size); of whole groups one more dimension,
+    the rows of a group. The rows are spread evenly, so that no last batch is small; a free place
+    repeats a row of the same batch with weight 0. Weights are such that the mean over a batch is
+    the weighted mean over its real rows.
     """
-    size = max(math.ceil(len(share.rows) / steps) for share in shares)
-    index = np.zeros((steps, len(shares), size), dtype=np.int32)
-    weights = np.zeros((steps, len(shares), size), dtype=np.float32)
-    for j, (rng, share) in enumerate(zip(rngs, shares, strict=True)):
-        n = len(share.rows)
-        order = rng.permutation(n) if steps > 1 else np.arange(n)
+    size = max(math.ceil(len(rows) / steps) for rows, _ in parts)
+    shape = (steps, len(parts), size, *parts[0][0].shape[1:])
+    index, weights = np.zeros(shape, dtype=np.int32), np.zeros(shape, dtype=np.float32)
+    for j, (rng, (rows, weight)) in enumerate(zip(rngs, parts, strict=True)):
+        order = rng.permutation(len(rows)) if steps > 1 else np.arange(len(rows))
         for step, at in enumerate(np.array_split(order, steps)):
-            index[step, j] = share.rows[at[0]]
-            index[step, j, : len(at)] = share.rows[at]
-            weights[step, j, : len(at)] = share.weight[at] * (size / len(at))
-    return (index, weights) if len(shares) > 1 else (index[:, 0], weights[:, 0])
+            index[step, j] = rows[at[0]]
+            index[step, j, : len(at)] = rows[at]
+            weights[step, j, : len(at)] = weight[at] * (size / len(at))
+    return (index, weights) if len(parts) > 1 else (index[:, 0], weights[:, 0])
+
+
+def _with_groups(rows: tuple[Any, ...], weights: Any) -> tuple[Any, ...]:
+    """Return what the objective of one network is given: of whole groups the weights too."""
+    return (*rows, weights) if len(weights.shape) > 1 else rows
 
 
 class Trainer:
@@ -170,8 +176,9 @@ class Trainer:
 
     def _loss(self, trained: Any, fixed: Any, rows: Any, weights: Any) -> tuple[Any, Any]:
         """Return the loss of one batch of one member, and the changed variables."""
+        given = _with_groups(rows, weights)
         per_row, fixed, penalties = self.objective.stateless_call(
-            trained, fixed, rows, training=True, return_losses=True
+            trained, fixed, given, training=True, return_losses=True
         )
         return ops.mean(per_row * weights) + sum(penalties), list(fixed)
 
@@ -190,7 +197,8 @@ class Trainer:
 
         def single(rows: Any, weights: Any) -> Any:
             with tf.GradientTape() as tape:
-                loss = tf.reduce_mean(objective(rows, training=True) * weights)
+                given = _with_groups(rows, weights)
+                loss = tf.reduce_mean(objective(given, training=True) * weights)
                 if objective.losses:
                     loss += tf.add_n(objective.losses)
             optimizer.apply(tape.gradient(loss, variables), variables)
@@ -223,7 +231,7 @@ class Trainer:
         step = single if self.n_members == 1 else several
 
         def run(arrays: Any, index: Any, weights: Any) -> Any:
-            total = tf.zeros(tf.shape(weights)[1:-1])
+            total = tf.zeros(() if self.n_members == 1 else (self.n_members,))
             for i in tf.range(tf.shape(weights)[0]):
                 rows = tuple(tf.gather(a, at[i]) for a, at in zip(arrays, index))  # noqa: B905
                 total += step(rows, weights[i])
@@ -324,21 +332,21 @@ def train(
 
     ``arrays`` are rows and, if there are any, targets. Where a member has targets of its own they
     lie one below the other, and ``offsets`` says for each array where each member's begin, as
-    (n_members, 1), or None where all share it. ``begun``, the epochs trained before this call,
-    decides with the seed the order of rows. ``validate`` has a function for each member, or is
-    empty: it returns the validation loss and the monitored value (higher = better) of the weights
-    in the model.
+    (n_members, 1), of whole groups (n_members, 1, 1), or None where all share it. ``begun``, the
+    epochs trained before this call, decides with the seed the order of rows. ``validate`` has a
+    function for each member, or is empty: it returns the validation loss and the monitored value
+    (higher = better) of the weights in the model.
 
     Returns the record of each member (seed, best epoch, and per epoch loss, validation loss and
     monitored value) and the weights of its best epoch.
     """
     on_device = tuple(ops.convert_to_tensor(a) for a in arrays)
     rngs = [np.random.default_rng([share.seed, begun]) for share in shares]
-    steps = max(math.ceil(len(share.rows) / batch_size) for share in shares)
+    parts, steps = in_turn(shares), count_steps(shares, batch_size)
     courses = [Course(share.seed) for share in shares]
     for epoch in range(1, epochs + 1):
         started = time.perf_counter()
-        index, weights = batches(rngs, shares, steps)
+        index, weights = batches(rngs, parts, steps)
         losses = trainer.epoch(on_device, tuple(_moved(index, o) for o in offsets), weights)
         if not np.isfinite(losses).all():
             raise ValueError(

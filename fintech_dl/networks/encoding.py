@@ -23,7 +23,7 @@ from keras import layers, ops  # noqa: E402
 EXTREME = 20.0
 
 
-def _mean_scale(values: np.ndarray, weight: np.ndarray) -> tuple[float, float]:
+def mean_scale(values: np.ndarray, weight: np.ndarray) -> tuple[float, float]:
     """Return the weighted mean and standard deviation (1 if constant) of the finite values."""
     seen = np.isfinite(values) & (weight > 0)
     if not seen.any():
@@ -49,7 +49,7 @@ def special_codes(column: dict[str, Any]) -> list[float]:
     return list(column.get("special_codes", ()))
 
 
-class _Standardise(layers.Layer):
+class Standardise(layers.Layer):
     """Shared part: ``mean`` and ``scale`` per number, missing values at the mean."""
 
     def _statistics(self, n: int) -> None:
@@ -67,7 +67,7 @@ class _Standardise(layers.Layer):
         return ops.where(ops.isnan(numbers), ops.zeros_like(numbers), z)
 
 
-class ColumnEncoding(_Standardise):
+class ColumnEncoding(Standardise):
     """Numbers standardised, missing values at the mean with an indicator, categories one-hot.
 
     A special code among the numbers counts as missing and has an indicator of its own. A category
@@ -124,7 +124,7 @@ class ColumnEncoding(_Standardise):
 
     def adapt(self, X: np.ndarray, sample_weight: np.ndarray) -> None:
         """Learn means and scales from training rows."""
-        self._set([_mean_scale(column, sample_weight) for column in self.known(X).T])
+        self._set([mean_scale(column, sample_weight) for column in self.known(X).T])
 
     def _from_numbers(self, numbers: Tensor) -> Tensor:
         """Return what becomes of the numbers, NaN where missing."""
@@ -176,7 +176,7 @@ class ColumnEncoding(_Standardise):
         return raw
 
 
-class WindowEncoding(_Standardise):
+class WindowEncoding(Standardise):
     """Columns of a window as (steps, channels), standardised per channel over present steps.
 
     Columns are step-major, oldest first, named ``channel@-lag``; a channel named ``present`` says
@@ -209,7 +209,7 @@ class WindowEncoding(_Standardise):
         if self.present is not None:
             weight = weight * (window[:, :, self.present] > 0)
         pairs = [
-            _mean_scale(window[:, :, c].ravel(), weight.ravel()) for c in range(self.n_channels)
+            mean_scale(window[:, :, c].ravel(), weight.ravel()) for c in range(self.n_channels)
         ]
         if self.present is not None:
             pairs[self.present] = (0.0, 1.0)

@@ -55,7 +55,8 @@ class OwnScaleNetwork(WindowNetwork):
         level, scale = features[:, -2:-1], features[:, -1:]
         if self.normalise == "volatility":
             return outputs * scale
-        slope = dense(n_outputs, kernel_initializer="ones", use_bias=self.normalise == "window")
+        begin, biased = "ones", self.normalise == "window"
+        slope = dense(n_outputs, kernel_initializer=begin, use_bias=biased, name="head_level")
         return outputs * scale + slope(level)
 
     def _last(self, features: Tensor, n_outputs: int) -> Tensor:

@@ -116,6 +116,8 @@ class RealMLP(Network):
         for layer in _one_by_one(model):
             if isinstance(layer, ScaledDense):
                 layer.adapt(k.ops.convert_to_numpy(x), weight)
+            if layer.name == "head":
+                break
             x = layer(x)
 
     def training(self, n_rows: int) -> Settings:

@@ -129,7 +129,7 @@ def test_every_network_has_a_graph_that_gives_its_own_results(kind, network):
     found = light(model)
     own = results(model, X)
     assert own.std() > 0
-    np.testing.assert_allclose(light_results(found, X), own, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(light_results(found, X), own, rtol=1e-5, atol=1e-5)
     if kind is not NeuralEncoder:
         np.testing.assert_allclose(
             found.scores(found.encode(X)), score_rows(model, X), rtol=1e-5, atol=1e-6
