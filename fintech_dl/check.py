@@ -24,6 +24,7 @@ from fintech_dl.errors import ArtefactError, FintechError, NotInstalledError
 from fintech_dl.folders import cache
 
 SECONDS = 180  # at most, for each process
+LONGEST = 1800  # the same for checks of leaks, which fit a model ten times
 BACKENDS = ("tensorflow", "jax")
 DEVELOPERS = ("all", "bench", "dev")
 TRAIN = """
@@ -36,6 +37,11 @@ import json, sys
 from fintech_dl.check import try_card
 print(json.dumps({name: try_card(name) for name in sys.argv[1:]}))
 """
+TRY_LEAKS = """
+import json, sys
+from fintech_dl.check import try_leaks
+print(json.dumps(try_leaks(sys.argv[1])))
+"""
 
 Finding = dict[str, str]
 
@@ -46,13 +52,14 @@ def findings(artefacts: Sequence[str] = ()) -> Iterator[Finding]:
     Parameters
     ----------
     artefacts : sequence of str
-        Artefacts, or folders of runs, to check too.
+        Artefacts, or folders of runs, to check too; or pipelines that forecast, by name or by the
+        path of a card's file, to check for leaks.
 
     Yields
     ------
     dict
-        ``part`` (installation, backend, dataset, pipeline or artefact), ``name``, ``status`` (ok,
-        warning or failed) and ``text``, which says what to do.
+        ``part`` (installation, backend, dataset, pipeline, leak or artefact), ``name``, ``status``
+        (ok, warning or failed) and ``text``, which says what to do.
 
     Examples
     --------
@@ -65,8 +72,12 @@ def findings(artefacts: Sequence[str] = ()) -> Iterator[Finding]:
         yield _backend(backend)
     yield from _datasets()
     yield from _pipelines()
-    for folder in artefacts:
-        yield _artefact(Path(folder))
+    pipelines = cards.names("pipelines")
+    for name in artefacts:
+        if name in pipelines or name.endswith(".toml"):
+            yield from _leaks(name)
+        else:
+            yield _artefact(Path(name))
 
 
 def try_card(name: str) -> tuple[str, str]:
@@ -82,8 +93,9 @@ def try_card(name: str) -> tuple[str, str]:
         cards.dataset_card(card.dataset)
         table_function(card.table)
         check_history(card)
+        numbers = card.forecast is not None and card.forecast.kind != "direction"
         for word in card.metrics:
-            metric(word)
+            metric(word, numbers=numbers)
         build_pipeline(card)
         for i, spec in enumerate(card.baseline):
             make({k: v for k, v in spec.items() if k not in ("name", "title")}, f"baseline {i + 1}")
@@ -94,6 +106,32 @@ def try_card(name: str) -> tuple[str, str]:
     except Exception as error:  # one broken card does not hide the others
         return "failed", f"{type(error).__name__}: {error}"
     return "ok", f"on {card.dataset}"
+
+
+def try_leaks(name: str) -> list[tuple[str, bool | None, str]]:
+    """Return name, result and text of each check of a pipeline that forecasts for leaks.
+
+    Imports Keras; for a process of its own.
+    """
+    from functools import partial
+
+    from fintech_dl.data.frames import read_dataset
+    from fintech_dl.evaluation.forecast_leaks import deep_leaks
+    from fintech_dl.fitting import candidates
+    from fintech_dl.pipelines import make_table
+
+    try:
+        card = cards.pipeline_card(name)
+        if card.forecast is None:
+            return [("card", None, "no [forecast]: its leaks are not looked for")]
+        frame = read_dataset(card.dataset).whole()
+        build = partial(make_table, card.table)
+        model = candidates(card, {}, 0)[0][2]
+        noise = card.table.get("variance") not in frame
+        found = deep_leaks(card.forecast, build, model, frame, noise=noise, everything=True)
+    except FintechError as error:
+        return [("card", False, str(error))]
+    return [(one.name, None if one.passed is None else bool(one.passed), one.text) for one in found]
 
 
 def _finding(part: str, name: str, status: str, text: str) -> Finding:
@@ -158,14 +196,24 @@ def _backend(backend: str) -> Finding:
     return _finding("backend", backend, "ok", "trains a small network")
 
 
-def _process(code: str, *words: str, **environment: str) -> tuple[int, str, str]:
+def _leaks(name: str) -> Iterator[Finding]:
+    code, out, last = _process(TRY_LEAKS, name, seconds=LONGEST)
+    failed = [("card", False, f"the checks broke off: {last}")]
+    found = json.loads(out.splitlines()[-1]) if code == 0 else failed
+    for what, passed, text in found:
+        yield _finding("leak", f"{name}: {what}", "failed" if passed is False else "ok", text)
+
+
+def _process(
+    code: str, *words: str, seconds: int = SECONDS, **environment: str
+) -> tuple[int, str, str]:
     """Run Python code in a process of its own; return exit code, stdout and its last word."""
     env = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **environment}
     line = [sys.executable, "-c", code, *words]
     try:
-        done = subprocess.run(line, env=env, capture_output=True, text=True, timeout=SECONDS)
+        done = subprocess.run(line, env=env, capture_output=True, text=True, timeout=seconds)
     except subprocess.TimeoutExpired:
-        return 1, "", f"not done after {SECONDS} s"
+        return 1, "", f"not done after {seconds} s"
     last = done.stderr.strip().splitlines()[-1:] or [f"it ended with code {done.returncode}"]
     return done.returncode, done.stdout, last[0]
 

@@ -256,13 +256,17 @@ def report(
 @app.command()
 def check(
     artefacts: Annotated[
-        list[str] | None, typer.Argument(metavar="[ARTEFACT_OR_RUN]...", help="To check as well.")
+        list[str] | None,
+        typer.Argument(metavar="[ARTEFACT_OR_RUN_OR_PIPELINE]...", help="To check as well."),
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="End with 3 on warnings.")] = False,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Check installation, backends, cards and artefacts; each line says what to do."""
+    """Check installation, backends, cards and artefacts; of pipelines that forecast, for leaks.
+
+    Each line says what to do.
+    """
     from fintech_dl.check import findings
 
     found = []

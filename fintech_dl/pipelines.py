@@ -55,7 +55,8 @@ def load_table(pipeline: str | Path | PipelineCard, *, as_of: Any = None) -> Tab
     True
     """
     card = _card(pipeline)
-    return make_table(card.table, read_dataset(card.dataset, as_of=as_of).frame)
+    frame = read_dataset(card.dataset, as_of=as_of).whole()
+    return make_table(card.table, frame, labelled=True)
 
 
 def build_pipeline(pipeline: str | Path | PipelineCard) -> Pipeline:
@@ -120,9 +121,13 @@ def make(spec: Any, where: str) -> Any:
         return found(**values)
 
 
-def make_table(spec: Mapping[str, Any], frame: pd.DataFrame) -> Table:
-    """Call the feature function that a card's ``[table]`` names on a clean frame."""
-    function = table_function(spec)
+def make_table(spec: Mapping[str, Any], frame: pd.DataFrame, *, labelled: bool = False) -> Table:
+    """Call the feature function that a card's ``[table]`` names on a clean frame.
+
+    ``labelled`` asks functions that know it for rows with a label only: to learn from, and to test.
+    """
+    known = "labelled" in inspect.signature(table_function(spec)).parameters
+    function = table_function({"labelled": labelled, **spec} if known else spec)
     with told_as(CardError, f"[table]: {spec['use']}"):
         table: Table = function(frame)
     return table
@@ -146,6 +151,19 @@ def table_function(spec: Mapping[str, Any]) -> Callable[[pd.DataFrame], Table]:
         if key not in allowed:
             raise CardError(f"[table]: {use} has no parameter {key!r}; {nearest(key, allowed)}")
     return partial(functions[use], **values)
+
+
+def parameter_of(spec: Mapping[str, Any], name: str) -> Any:
+    """Return what a card's ``[table]`` gives its function under a name; None if it knows none such.
+
+    Examples
+    --------
+    >>> from fintech_dl.pipelines import parameter_of
+    >>> parameter_of({"use": "volatility.har", "variance": "rv"}, "horizon")
+    1
+    """
+    known = inspect.signature(table_function(spec)).parameters
+    return known[name].default if name in known else None
 
 
 def check_history(card: PipelineCard) -> None:

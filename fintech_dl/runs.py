@@ -8,6 +8,7 @@ import platform
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fintech_dl.artefact import installed_versions, save
+from fintech_dl.artefact import installed_versions, save, scorer
 from fintech_dl.cards import (
     DatasetCard,
     PipelineCard,
@@ -29,6 +30,8 @@ from fintech_dl.errors import CardError, DataError, OutputError, UsageError, req
 from fintech_dl.evaluation.evidence import Scored, evidence
 from fintech_dl.evaluation.explanation import permutation_importance
 from fintech_dl.evaluation.facts import data_facts, protocol_facts, training_facts
+from fintech_dl.evaluation.forecast_leaks import deep_leaks, run_leaks
+from fintech_dl.evaluation.forecast_record import forecast_record, told
 from fintech_dl.evaluation.groups import check_columns
 from fintech_dl.evaluation.outcomes import metric
 from fintech_dl.evaluation.report import write_report
@@ -37,11 +40,13 @@ from fintech_dl.evaluation.validation import validate
 from fintech_dl.evaluation.validation_report import FILE, validation_record, write_validation
 from fintech_dl.fitting import candidates, fit_and_score, title_of
 from fintech_dl.folders import replacing
-from fintech_dl.pipelines import check_history, make_table
+from fintech_dl.pipelines import check_history, make_table, parameter_of
 from fintech_dl.publishing import alone, publishing
 from fintech_dl.sealed import MANIFEST, PARITY
 from fintech_dl.search import check_search, search_parameters, with_parameters, write_trials
 from fintech_dl.table import Table
+
+MANY_COLUMNS = 100  # from here on, each is shuffled less often, and on fewer rows
 
 Progress = Callable[[str, float], None]
 
@@ -130,20 +135,29 @@ def run_pipeline(
     check_history(card)
     models = candidates(card, set_params or {}, seed)
     wanted = check_search(card, models[0][2], set_params or {}) if search else None
+    numbers = card.forecast is not None and card.forecast.kind != "direction"
     for name in card.metrics:
-        metric(name)
+        metric(name, numbers=numbers)
     require("matplotlib", "report")
     require("jinja2", "report")
     tell(f"reading {card.dataset}", 0.0)
     reading = read_dataset(source, as_of=as_of)
     tell("making features", 0.05)
-    table = make_table(card.table, reading.frame)
+    frame = reading.whole()
+    table = make_table(card.table, frame, labelled=True)
     if table.y is None:
         raise DataError(f"dataset {card.dataset}: holds no labels to learn from")
     if table.y.nunique() < 2:
         raise DataError(
             f"dataset {card.dataset}: all {len(table):,} rows have the label {table.y.iloc[0]}; "
             "there is nothing to tell apart. Check the label column, or take a longer time"
+        )
+    if not numbers and not table.y.dropna().isin((0, 1)).all():
+        seen = ", ".join(map(repr, table.y.dropna().unique().tolist()[:5]))
+        raise DataError(
+            f"dataset {card.dataset}: the label holds {seen}; allowed: 0 and 1. Choose what "
+            "counts as 1 before the file is read, or set `allowed = [0, 1]` in its card, so that "
+            "other rows are set aside"
         )
     amount = card.decision.amount if card.decision else ""
     beside = [] if table.aside is None else [str(name) for name in table.aside]
@@ -193,18 +207,30 @@ def run_pipeline(
         **({"search": searched} if searched else {}),
         "words": card.words,
         "features": [str(name) for name in table.X.columns],
-        **evidence(scored, card.metrics, card.decision, seed=seed),
+        **evidence(
+            scored, card.metrics, card.decision, forecast=card.forecast is not None, seed=seed
+        ),
         "training": training_facts(fitted),
         "limits": [*card.limits, *source.limits],
         "environment": _environment(),
     }
     if card.decision is not None and (column := source.columns.get(card.decision.amount)):
         record["decision"]["unit"] = column.unit
+    if card.forecast is not None:
+        record["forecast"] = _forecast(
+            card, source, scored, models[0][2], table, parts, frame, seed
+        )
     tell("measuring which features matter", 0.85)
     latest = parts[0]
     record["importance_metric"] = card.metrics[0]
     record["importance"] = permutation_importance(
-        fitted, table.X.iloc[latest.test], scored[0].outcomes[0], card.metrics[0], seed=seed
+        scorer(files, models[0][1], fitted),
+        table.X.iloc[latest.test],
+        scored[0].outcomes[0],
+        card.metrics[0],
+        n_repeats=3 if table.X.shape[1] > MANY_COLUMNS else 5,
+        max_rows=5_000 if table.X.shape[1] > MANY_COLUMNS else 20_000,
+        seed=seed,
     )
     found: dict[str, Any] = {}
     if card.validation:
@@ -217,6 +243,34 @@ def run_pipeline(
             _write_validation(home, card, card.validation, record, found)
     tell("done", 1.0)
     return Run(folder=folder, record=record, model=fitted)
+
+
+def _forecast(
+    card: PipelineCard,
+    source: DatasetCard,
+    scored: list[Scored],
+    model: Any,
+    table: Table,
+    parts: list[Fold],
+    frame: pd.DataFrame,
+    seed: int,
+) -> dict[str, Any]:
+    """Return the part of the record that is about forecasts."""
+    assert card.forecast is not None
+    leaks = run_leaks(card.forecast, scored[0], table, parts[0])
+    if card.forecast.leak_checks:
+        build, noise = partial(make_table, card.table), card.table.get("variance") not in frame
+        leaks += deep_leaks(card.forecast, build, model, frame, noise=noise, seed=seed)
+    units = {name: column.unit for name, column in source.columns.items()}
+    return forecast_record(
+        card.forecast,
+        told(scored, table, parts, card.metrics[0]),
+        leaks,
+        lag=parameter_of(card.table, "lag") if card.forecast.kind != "price" else None,
+        unit=units.get(str(card.table.get("variance")), ""),
+        price_unit=units.get("close", ""),
+        seed=seed,
+    )
 
 
 def _new_folder(card: PipelineCard, out: str | Path | None, started: datetime) -> Path:

@@ -21,6 +21,7 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "ch
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no Chromium or Chrome is installed")
 
 EXAMPLE = Path(__file__).parent / "evaluation" / "record_example.py"
+FORECASTS = EXAMPLE.with_name("forecast_record.py")
 SIZES = {"phone": (390, 844), "desktop": (1280, 900)}
 A4 = 673  # CSS pixels between the margins of the printed page
 HOSTILE = [
@@ -113,12 +114,16 @@ def record() -> Any:
 def reports(
     fraud_run: Any, credit_run: Any, record: Any, tmp_path_factory: pytest.TempPathFactory
 ) -> Any:
-    """Return the files of four reports: of a run and of its validation, of a full record, and of
-    a hostile one."""
+    """Return the files of five reports: of a run and of its validation, of a full record, of a
+    hostile one, and of a forecast with every part."""
     folder = tmp_path_factory.mktemp("reports")
-    for name, values in (("full", record), ("hostile", hostile(record))):
+    forecast = runpy.run_path(str(FORECASTS))["forecast_record"]
+    price, order = forecast("price"), forecast("direction")["forecast"]
+    price["forecast"] = order | price["forecast"] | {"warnings": ["Too good to be believed."]}
+    shown = {"full": record, "hostile": hostile(record), "forecast": price}
+    for name, values in shown.items():
         (folder / f"{name}.html").write_text(render(values), encoding="utf-8")
-    files = {name: folder / f"{name}.html" for name in ("full", "hostile")}
+    files = {name: folder / f"{name}.html" for name in shown}
     files["validation"] = credit_run.folder / "validation.html"
     return files | {"run": fraud_run.folder / "report.html"}
 
@@ -168,7 +173,7 @@ def opened(browser: Any, file: Path, size: str = "desktop", scheme: Any = "light
     context.close()
 
 
-@pytest.mark.parametrize("name", ["run", "full", "hostile", "validation"])
+@pytest.mark.parametrize("name", ["run", "full", "hostile", "validation", "forecast"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", SIZES)
 def test_it_reads_well(browser, reports, tmp_path, name, scheme, size):
@@ -188,7 +193,7 @@ def test_it_reads_well(browser, reports, tmp_path, name, scheme, size):
         assert all(tables)
 
 
-@pytest.mark.parametrize("name", ["run", "full", "validation"])
+@pytest.mark.parametrize("name", ["run", "full", "validation", "forecast"])
 def test_its_parts_have_names(browser, reports, name):
     with opened(browser, reports[name]) as page:
         sections = page.locator("main section").all()
@@ -207,7 +212,7 @@ def test_its_parts_have_names(browser, reports, name):
         assert page.get_by_role("navigation", name="Contents").count() == 1
 
 
-@pytest.mark.parametrize("name", ["run", "full", "hostile", "validation"])
+@pytest.mark.parametrize("name", ["run", "full", "hostile", "validation", "forecast"])
 def test_paper_is_white(browser, reports, tmp_path, name):
     with opened(browser, reports[name], scheme="dark") as page:
         assert any(is_dark(colour) for colour in page.evaluate(BACKGROUNDS))

@@ -66,6 +66,11 @@ def spaced(values: str, method: str = "random") -> str:
     return f"[search]\nmethod = '{method}'\nspace = {{ a__b = {values} }}\n[test]"
 
 
+def forecasting(keys: str = "", metrics: str = "['qlike']", kind: str = "volatility") -> str:
+    """Return a [forecast] with these keys, and its metrics, before the [split] of the card."""
+    return f"metrics = {metrics}\n[forecast]\nkind = '{kind}'\n{keys}\n[split]"
+
+
 def changed(path: Path, old: str, new: str) -> Path:
     text = path.read_text()
     assert old in text
@@ -128,6 +133,20 @@ def test_the_space_of_a_search_keeps_whole_numbers_whole(mine):
     assert (search.space["b"], search.space["c"]) == (Range(low=1, high=8), Range(low=1.0, high=8))
     assert [type(search.space[key].low) for key in "bc"] == [int, float]
     assert (search.method, search.folds, search.n_jobs, search.time_limit) == ("random", 3, 1, None)
+
+
+def test_a_forecast_in_a_card(mine):
+    keys = "coverage = 0.8\nintervals = { scale = 'ewma_94' }"
+    path = changed(mine / "mine.toml", "[split]", forecasting(keys, "['mae']", "price"))
+    forecast = pipeline_card(path).forecast
+    assert (forecast.kind, forecast.coverage, forecast.cost_bp) == ("price", 0.8, 5.0)
+    assert (forecast.intervals.method, forecast.intervals.scale) == ("split", "ewma_94")
+    assert pipeline_card("mine", {"forecast.top": 0.2}).forecast.top == 0.2
+    rule = "calibration = { method = 'beta' }\n"  # which only classes know
+    (mine / "mine.toml").write_text(PIPELINE)
+    direction = rule + forecasting("", "['brier']", "direction")
+    path = changed(mine / "mine.toml", "[split]", direction)
+    assert pipeline_card(path).calibration.method == "beta"
 
 
 def test_own_cards_are_found_first_and_by_their_kind(mine):
@@ -217,6 +236,50 @@ def test_a_wrong_dataset_card_says_what_is_wrong(mine, old, new, told):
         ("[test]", "[calibration]\nmetod = 'sigmoid'\n[test]", r"did you mean 'method'\?"),
         ("[test]", "[calibration]\nmethod = 'beta'\nprior = 2\n[test]", "prior: got 2, expected"),
         ("[test]", "[calibration]\nmethod = 'beta'\nfraction = 0.0\n[test]", "fraction: got 0"),
+        ("[split]", forecasting(kind="volatilty"), r"forecast: kind: .*mean 'volatility'\?"),
+        ("[split]", forecasting("cost = 5"), r"forecast: unknown key 'cost'.*mean 'cost_bp'"),
+        (
+            "[split]",
+            forecasting(metrics="['rank_ic', 'qlike']"),
+            "decides the verdict of a volatility forecast: got 'rank_ic'; allowed: mae, mse, qlike",
+        ),
+        ("[split]", forecasting(metrics="[]"), "the first of metrics decides .* got ''; allowed"),
+        ("[split]", forecasting("top = 0.6"), r"forecast\.top: got 0\.6, expected 0\.001 to 0\.5"),
+        ("[split]", forecasting("cost_bp = -1"), r"forecast\.cost_bp: got -1, expected 0 to 1000"),
+        ("[split]", forecasting("ic_limit = nan"), r"forecast\.ic_limit: got nan"),
+        (
+            "[split]",
+            forecasting("coverage = 1"),
+            r"forecast\.coverage: got 1, expected more than 0",
+        ),
+        (
+            "[split]",
+            forecasting("intervals = { fraction = 1 }"),
+            r"intervals\.fraction: got 1, exp",
+        ),
+        ("[split]", forecasting("intervals = { adapt = 2 }"), r"intervals\.adapt: got 2, expected"),
+        ("[split]", forecasting("intervals = { method = 'cq' }"), r"method: .*mean 'cqr'\?"),
+        (
+            "[split]",
+            forecasting("intervals = {}", "['rank_ic']", "ranking"),
+            "a ranking forecast has none; remove them",
+        ),
+        (
+            "[split]",
+            "decision = { rule = 'cost' }\n" + forecasting(),
+            "decision is of no use in a volatility forecast",
+        ),
+        (
+            "[split]",
+            "calibration = { method = 'beta' }\n" + forecasting(),
+            "calibration is of no use in a volatility forecast",
+        ),
+        (
+            "[split]",
+            "validation = {}\n" + forecasting("", "['log_loss']", "direction"),
+            "validation is of no use in a direction forecast",
+        ),
+        ("[split]", f"{forecasting()}\nremove_known = true", "remove_known is of no use in a fore"),
         ("[test]", validating("protectd = []"), r"validation: .*mean 'protected'\?"),
         ("[test]", validating("approval_rate = 1.0"), "approval_rate: got 1, expected a share"),
         ("[test]", validating("lgd = 0.5"), "losses need both lgd .* and ead"),

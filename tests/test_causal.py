@@ -135,6 +135,7 @@ SAMPLES = {
     ],
     "volatility.har": [
         of_bars(realised_variances, variance="rv", horizon=3, leverage="r", exog=["vix"]),
+        of_bars(realised_variances, variance="rv", ewma=True),
         of_bars(prices, variance="rogers_satchell", floor=1e-5, leverage="close", last=3),
     ],
     "credit.borrowers": [

@@ -233,3 +233,50 @@ def test_a_graph_needs_its_proof(fraud_run, tmp_path):
         found = check._artefact(tmp_path / name)
         assert found["status"] == state, found
         assert re.search(says, found["text"]), found
+
+
+QUICK = """
+title = "Volatility"
+question = "How large will it be?"
+dataset = "synthetic_garch_panel_small"
+history = "160d"
+metrics = ["qlike"]
+forecast = { kind = "volatility" }
+table = { use = "volatility.har", variance = "close_to_close", forms = ["log"] }
+split = { kind = "holdout" }
+[[step]]
+name = "model"
+use = "fintech_dl.evaluation.volatility_baselines.LogHAR"
+"""
+
+
+def test_a_pipeline_of_forecasts_is_checked_for_leaks(tmp_path, monkeypatch):
+    monkeypatch.setattr("fintech_dl.evaluation.forecast_leaks.MARKETS", 1)
+    (tmp_path / "mine.toml").write_text(QUICK)
+    found = {name: passed for name, passed, _ in check.try_leaks(str(tmp_path / "mine.toml"))}
+    assert len(found) == 10
+    assert found["future"] is found["truncated history"] is found["label ends"] is True
+    assert found["noise"] is not None
+    given = QUICK.replace("close_to_close", "rv")  # which random prices would leave as it is
+    (tmp_path / "given.toml").write_text(given)
+    found = {name: passed for name, passed, _ in check.try_leaks(str(tmp_path / "given.toml"))}
+    assert found["noise"] is None
+    assert found["future"] is True
+    assert check.try_leaks("fraud") == [
+        ("card", None, "no [forecast]: its leaks are not looked for")
+    ]
+    (name, passed, text) = check.try_leaks(str(tmp_path / "none.toml"))[0]
+    assert (name, passed) == ("card", False)
+    assert "there is no such card file" in text
+
+
+def test_a_leak_fails_the_check(monkeypatch):
+    answers = json.dumps([["future", False, "tomorrow is known"], ["noise", None, "switched off"]])
+    monkeypatch.setattr(check, "_process", lambda *words, **options: (0, f"noise\n{answers}", ""))
+    found = list(check._leaks("volatility"))
+    assert [(one["part"], one["name"], one["status"]) for one in found] == [
+        ("leak", "volatility: future", "failed"),
+        ("leak", "volatility: noise", "ok"),
+    ]
+    monkeypatch.setattr(check, "_process", lambda *words, **options: (1, "", "Killed"))
+    assert next(iter(check._leaks("volatility")))["text"] == "the checks broke off: Killed"

@@ -4,6 +4,7 @@ import json
 import math
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.calibration import CalibratedClassifierCV
 
-from fintech_dl import MLP, load, load_table, run_pipeline
+from fintech_dl import MLP, load, load_table, run_pipeline, runs
 from fintech_dl.artefact import read_files, scorer
 from fintech_dl.cards import names, pipeline_card
 from fintech_dl.data.frames import read_dataset
@@ -61,21 +62,30 @@ def spy(monkeypatch, few_resamples):
 
 
 def as_tested(name, changes=None):
-    """Return a shipped card with the data and the split of its [test] table."""
+    """Return a shipped card with what its [test] table says of data, table and split."""
     test = pipeline_card(name).test
-    split = {f"split.{key}": value for key, value in test.split.items()}
-    return pipeline_card(name, {**split, **(changes or {})}, dataset=test.dataset)
+    parts = {"split": test.split, "table": test.table}
+    own = {f"{part}.{key}": value for part, keys in parts.items() for key, value in keys.items()}
+    return pipeline_card(name, {**own, **(changes or {})}, dataset=test.dataset)
 
 
 @pytest.mark.parametrize("name", names("pipelines"))
 def test_shipped_cards_run_end_to_end(name, tmp_path, few_resamples):
     card, started = as_tested(name), time.process_time()
-    run = run_pipeline(card, tmp_path / "run", set_params={"model__epochs": card.test.epochs})
+    quick = {"model__epochs": card.test.epochs}
+    if "n_members" in card.step[-1]:
+        quick["model__n_members"] = 2
+    run = run_pipeline(card, tmp_path / "run", set_params=quick)
     assert time.process_time() - started < 60  # seconds on a busy machine; 10 on a quiet one
     models = {model["title"]: model for model in run.record["models"]}
     assert len(models) == 1 + len(card.baseline)
     own = run.record["models"][0]["metrics"]
-    assert own["roc_auc"]["low"] > 0.5
+    assert set(own) == set(card.metrics)
+    if card.forecast is None:
+        assert own["roc_auc"]["low"] > 0.5
+    else:
+        assert run.record["forecast"]["kind"] == card.forecast.kind
+        assert "left_out" in run.record["data"]
     for prior in (m for m in models.values() if m["title"] == "The prior alone"):
         assert (
             own["average_precision"]["value"] > 2 * prior["metrics"]["average_precision"]["value"]
@@ -219,8 +229,8 @@ def test_nothing_that_is_set_aside_reaches_the_model(name, spy, tmp_path, monkey
     for X in shown:
         assert list(X.columns) == list(table.X.columns) == run.record["features"]
 
-    def scrambled(spec, frame):
-        made = pipelines.make_table(spec, frame)
+    def scrambled(spec, frame, **options):
+        made = pipelines.make_table(spec, frame, **options)
         random = np.random.default_rng(0)
         for column in made.aside:
             made.aside[column] = random.permutation(made.aside[column].to_numpy())
@@ -414,8 +424,8 @@ def test_columns_set_aside_may_have_the_names_of_predictions(
 ):
     from fintech_dl import pipelines
 
-    def renamed(spec, frame):
-        made = pipelines.make_table(spec, frame)
+    def renamed(spec, frame, **options):
+        made = pipelines.make_table(spec, frame, **options)
         made.aside["score"] = made.aside["row"] = np.arange(len(made))
         return made
 
@@ -423,3 +433,17 @@ def test_columns_set_aside_may_have_the_names_of_predictions(
     run = run_pipeline(quick_fraud(spy), tmp_path / "run")
     found = pd.read_parquet(run.folder / "predictions.parquet")
     assert found["row_aside"].tolist() == found["score_aside"].tolist() == found["row"].tolist()
+
+
+def test_a_label_of_more_than_two_values_is_refused_before_anything_is_fitted(
+    quick_fraud, spy, tmp_path, monkeypatch
+):
+    def three(*args, **settings):
+        table = make_table(*args, **settings)
+        return replace(table, y=table.y.where(table.y.index > 5, 2))
+
+    make_table = runs.make_table
+    monkeypatch.setattr("fintech_dl.runs.make_table", three)
+    monkeypatch.setattr(Spy, "fit", None)
+    with pytest.raises(DataError, match=r"the label holds 2, 1, 0; allowed: 0 and 1.*Choose what"):
+        run_pipeline(quick_fraud(spy), tmp_path / "run")

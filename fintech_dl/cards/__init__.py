@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fintech_dl.cards.datasets import Column, Contract, DatasetCard, Melt, Source, check_dataset
+from fintech_dl.cards.forecast import Forecast, Intervals
 from fintech_dl.cards.pipelines import (
     Calibration,
     Decision,
@@ -30,6 +31,8 @@ __all__ = [
     "Contract",
     "DatasetCard",
     "Decision",
+    "Forecast",
+    "Intervals",
     "Melt",
     "PipelineCard",
     "Range",

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from fintech_dl.cards.forecast import Forecast, check_forecast
 from fintech_dl.cards.splits import Split, check_length, check_split
 from fintech_dl.cards.validation import Validation, check_validation
 from fintech_dl.errors import CardError
@@ -78,10 +79,11 @@ class Search:
 
 @dataclass(frozen=True, kw_only=True)
 class Test:
-    """How the test suite runs the card: small data, few epochs."""
+    """How the test suite runs the card: small data, few epochs, other keys of table and split."""
 
     dataset: str
     epochs: int | None = None
+    table: dict[str, Any] = field(default_factory=dict)
     split: dict[str, Any] = field(default_factory=dict)
 
 
@@ -100,6 +102,7 @@ class PipelineCard:
     step: list[dict[str, Any]]
     metrics: list[str] = field(default_factory=list)
     baseline: list[dict[str, Any]] = field(default_factory=list)
+    forecast: Forecast | None = None
     calibration: Calibration | None = None
     decision: Decision | None = None
     search: Search | None = None
@@ -120,6 +123,9 @@ def check_pipeline(card: PipelineCard, where: str) -> None:
         check_split(build(Split, split, f"{where}: test.split"), f"{where}: test")
     if card.history:
         check_length(card.history, f"{where}: history")
+    if card.forecast:
+        check_forecast(card.forecast, card.metrics, f"{where}: forecast")
+        _refuse_classes(card, where)
     if card.calibration:
         _check_shares(card.calibration, f"{where}: calibration")
     if card.search:
@@ -133,6 +139,19 @@ def check_pipeline(card: PipelineCard, where: str) -> None:
     steps = [step.get("name") for step in card.step]
     if not steps or steps[-1] != "model" or len(set(steps)) < len(steps):
         raise CardError(f'{where}: each [[step]] needs its own name, the last one "model": {steps}')
+
+
+def _refuse_classes(card: PipelineCard, where: str) -> None:
+    """Refuse what only makes sense where rows are positives or negatives."""
+    kind = card.forecast.kind if card.forecast else ""
+    given: dict[str, object] = {"decision": card.decision, "validation": card.validation}
+    if kind != "direction":  # which tells classes apart, up and down
+        given["calibration"] = card.calibration
+    for key, value in given.items():
+        if value is not None:
+            raise CardError(f"{where}: {key} is of no use in a {kind} forecast; remove it")
+    if card.split.remove_known:
+        raise CardError(f"{where}: split.remove_known is of no use in a forecast; remove it")
 
 
 def _check_shares(calibration: Calibration, where: str) -> None:

@@ -38,6 +38,11 @@ class Checked(NamedTuple):
         Columns that the card does not declare.
     rules : dict of str to Column
         The rule of each column of ``clean``.
+    gaps : DataFrame or None
+        Where the contract names assets: day and asset of the rows set aside, as in ``clean``, but
+        for days to come.
+    rows : int array
+        The data row of the file of each row of ``clean``, the first is 1.
     """
 
     clean: pd.DataFrame
@@ -46,6 +51,8 @@ class Checked(NamedTuple):
     examples: dict[str, str]
     ignored: list[str]
     rules: dict[str, Column]
+    gaps: pd.DataFrame | None
+    rows: NDArray[np.intp]
 
 
 class Fault(NamedTuple):
@@ -159,6 +166,7 @@ def check_rows(
     if card.contract.time:
         source, rule = rules[card.contract.time]
         keep = _in_order(casts, keep, card, f"{where}: column {source!r}")
+    gaps = _gaps(casts, rules, bad, faults, card)
     columns = {name: finish(casts.pop(name), rule, keep) for name, (_, rule) in rules.items()}
     used = {source for source, _ in rules.values()}
     return Checked(
@@ -168,7 +176,30 @@ def check_rows(
         examples=examples,
         ignored=[column for column in frame.columns if column not in used],
         rules={name: rule for name, (_, rule) in rules.items()},
+        gaps=gaps,
+        rows=np.arange(1, len(frame) + 1) if keep is None else keep + 1,
     )
+
+
+def _gaps(
+    casts: dict[str, Cast],
+    rules: dict[str, tuple[str, Column]],
+    bad: Mask,
+    faults: list[Fault],
+    card: DatasetCard,
+) -> pd.DataFrame | None:
+    """Return day and asset of the rows set aside that lie among the others."""
+    if not card.contract.asset:
+        return None
+    keys = (card.contract.time, card.contract.asset)
+    among = bad.copy()
+    for fault in faults:
+        if fault.code.startswith(("future_time", "unfinished_day")):
+            among[fault.rows] = False
+    for name in keys:
+        among &= ~(casts[name].missing | casts[name].wrong)
+    rows = np.flatnonzero(among)
+    return pd.DataFrame({name: finish(casts[name], rules[name][1], rows) for name in keys})
 
 
 def _emptied(cast: Cast, rule: Column) -> Cast:

@@ -8,16 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from fintech_dl.cards import DatasetCard, dataset_card
 from fintech_dl.data import synthetic
 from fintech_dl.data.casting import floats
 from fintech_dl.data.contract import Moment, check_rows, moment
 from fintech_dl.data.files import get_file, open_file, verify
+from fintech_dl.data.gaps import put_back
 from fintech_dl.data.prices import read_prices, told
 from fintech_dl.data.rules import reading_facts
 from fintech_dl.data.shaping import shape
@@ -65,11 +68,21 @@ class Reading:
     facts : dict
         For the record, plain JSON: origin, file and its SHA-256, rows read, used and quarantined,
         reasons, ``as_of``, columns. It holds no row but the first offending cell per reason.
+    gaps : DataFrame or None
+        Where the contract names assets: day and asset of rows that were set aside.
+    rows : int array, optional
+        The data row of the source of each row of the frame, the first is 1.
     """
 
     frame: pd.DataFrame
     quarantined: pd.DataFrame
     facts: dict[str, Any]
+    gaps: pd.DataFrame | None = None
+    rows: NDArray[np.intp] | None = None
+
+    def whole(self) -> pd.DataFrame:
+        """Return the frame with the bars set aside put back, empty: see `gaps.put_back`."""
+        return put_back(self.frame, self.gaps)[0]
 
 
 def load_frame(dataset: str | Path | DatasetCard, *, as_of: Moment | None = None) -> pd.DataFrame:
@@ -179,6 +192,17 @@ def read_file(
     """
     card = card if isinstance(card, DatasetCard) else dataset_card(card)
     return _read(Path(path), card, as_of=as_of, scoring=scoring)
+
+
+def read_rows(frame: pd.DataFrame, card: DatasetCard, *, as_of: Moment | None = None) -> Reading:
+    """Divide new rows to score, or their history, by a dataset's contract; labels may be absent.
+
+    Raises
+    ------
+    DataError
+        As `load_frame`.
+    """
+    return _reading(frame, card, None, "", as_of=as_of, scoring=True)
 
 
 def write_quarantine(quarantined: pd.DataFrame, path: str | Path) -> Path | None:
@@ -326,11 +350,14 @@ def _reading(
     if rule and rule.type == "datetime":
         at = moment(as_of or pd.Timestamp.now("UTC"), rule.timezone)
     where = str(path or f"dataset {card.name!r}")
-    frame = shape(frame, card, where)
+    if not card.contract.asset or card.contract.asset not in frame:  # else it is long already
+        frame = shape(frame, card, where)
     checked = check_rows(frame, card, as_of=at, scoring=scoring, text=text, where=where)
     return Reading(
         frame=checked.clean,
         quarantined=checked.quarantined,
+        gaps=checked.gaps,
+        rows=checked.rows,
         facts=reading_facts(
             card,
             checked.rules,

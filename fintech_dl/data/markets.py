@@ -74,6 +74,57 @@ def garch_panel(
     return _bars(night, path, 1e6 * busy, start, rv=rv)
 
 
+def volatility_index(
+    *, days: int = 1_500, start: str | date = "2016-01-04", seed: int = 0
+) -> pd.DataFrame:
+    """Make one index, and one of its implied volatility, which knows more than prices do.
+
+    The index is one of `garch_panel`. The implied volatility is the root of a year's variance at
+    the pace of the five days before and the three to come, above it by 20 % and noisy: such as
+    option prices, it foretells more than past prices do.
+
+    Parameters
+    ----------
+    days : int
+        10 or more.
+    start : str or date
+        From here on, business days.
+    seed : int
+
+    Returns
+    -------
+    DataFrame
+        ``date``, ``asset``, ``return`` and ``open_close`` (logarithmic, in %), ``rv`` (%^2) and
+        ``vix`` (% per year).
+
+    Raises
+    ------
+    UsageError
+        Fewer than 10 days.
+
+    Examples
+    --------
+    >>> from fintech_dl.data.markets import volatility_index
+    >>> list(volatility_index(days=10))
+    ['date', 'asset', 'return', 'open_close', 'rv', 'vix']
+    """
+    _check("volatility_index", days=days - 9)
+    bars = garch_panel(n_assets=1, days=days, start=start, seed=seed)
+    opened, close = (np.log(bars[name].to_numpy()) for name in ("open", "close"))
+    near = bars["rv"].rolling(9, min_periods=1).mean().shift(-3).ffill()
+    noise = np.random.default_rng(seed + 1).lognormal(0.0, 0.1, days)
+    return pd.DataFrame(
+        {
+            "date": bars["date"],
+            "asset": "SPX",
+            "return": 100 * np.diff(close, prepend=close[:1]),
+            "open_close": 100 * (close - opened),
+            "rv": bars["rv"],
+            "vix": 1.2 * np.sqrt(252 * near) * noise,
+        }
+    )
+
+
 def stock_panel(
     *,
     n_assets: int = 60,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fintech_dl.cards import nearest
 from fintech_dl.data.credit_book import credit_book
-from fintech_dl.data.markets import garch_panel, random_walk, stock_panel
+from fintech_dl.data.markets import garch_panel, random_walk, stock_panel, volatility_index
 from fintech_dl.data.stand_in import stand_in
 from fintech_dl.errors import CardError, UsageError
 
@@ -27,7 +27,7 @@ def generate(use: str, parameters: dict[str, Any], where: str = "source") -> pd.
     """Call a generator by its name, parameters checked.
 
     There are ``card_transactions``, ``card_components``, ``credit_book``, ``stand_in``,
-    ``garch_panel``, ``stock_panel`` and ``random_walk``.
+    ``garch_panel``, ``volatility_index``, ``stock_panel`` and ``random_walk``.
 
     Raises
     ------
@@ -41,7 +41,7 @@ def generate(use: str, parameters: dict[str, Any], where: str = "source") -> pd.
     True
     """
     generators = (card_transactions, card_components, credit_book, stand_in)
-    markets = (garch_panel, stock_panel, random_walk)
+    markets = (garch_panel, volatility_index, stock_panel, random_walk)
     found: dict[str, Any] = {function.__name__: function for function in generators + markets}
     if use not in found:
         raise CardError(f"{where}: unknown generator {use!r}; {nearest(use, list(found))}")

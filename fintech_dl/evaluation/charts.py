@@ -86,9 +86,9 @@ def curves(lines: Sequence[Line], alt: str, x: Axis, y: Axis, guides: Sequence[G
         for place, line in enumerate(lines):
             xs = _days(line.x) if x.kind == "day" else _floats(line.x)
             ys, low, high = (_floats(v, len(xs)) for v in (line.y, line.low, line.high))
-            xs, ys, low, high = (
-                _gaps(xs, ys, low, high) if x.kind == "day" else _thin(xs, ys, low, high)
-            )
+            xs, ys, low, high = _thin(xs, ys, low, high)
+            if x.kind == "day":
+                xs, ys, low, high = _gaps(xs, ys, low, high)
             colour, top = COLOURS[f"s{line.style % N_STYLES}"], 20 - place
             if np.isfinite(low).any():
                 alpha = 0.2 if line.style == 0 else 0.1
@@ -121,6 +121,7 @@ def dots(
     label: str,
     *,
     from_zero: bool = False,
+    at: float | None = None,
 ) -> str:
     """Return a chart of values with intervals, one row each: models, or features by importance.
 
@@ -132,6 +133,8 @@ def dots(
         Description in words; label of the value axis.
     from_zero : bool
         Draw a bar from 0 to each value.
+    at : float, optional
+        Where to draw an upright line to compare with.
 
     Examples
     --------
@@ -158,6 +161,8 @@ def dots(
                 ax.plot([middle], [place], marker="o", markersize=6.5, color=colour, zorder=6)
         if from_zero:
             ax.axvline(0, color=COLOURS["soft"], linewidth=0.8)
+        if at is not None:
+            ax.axvline(at, color=COLOURS["mark"], linewidth=1.0)
         ax.set_yticks(range(len(rows)), [clean(name, 30) for name, *_ in rows])
         ax.set_ylim(len(rows) - 0.4, -0.6)
         ax.tick_params(axis="y", length=0, labelcolor=COLOURS["ink"])
@@ -166,6 +171,38 @@ def dots(
         ax.grid(axis="x")
 
     return surface(draw, alt, height=62 + 21 * len(rows))
+
+
+def bars(names: Sequence[str], values: Sequence[Any], alt: str, x: str, y: str) -> str:
+    """Return a chart of upright bars from 0, side by side: one a month, or one a group.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Below the bars; every so many where there is no room for all.
+    values : sequence of float
+        None and NaN leave a gap.
+    alt, x, y : str
+        Description in words; labels of the axes.
+
+    Examples
+    --------
+    >>> from fintech_dl.evaluation.charts import bars
+    >>> "Jan" in bars(["Jan", "Feb"], [0.02, -0.01], "two months", "", "rank IC")
+    True
+    """
+
+    def draw(ax: Any) -> None:
+        ax.bar(range(len(names)), _floats(values), width=0.76, color=COLOURS["s0"], linewidth=0)
+        ax.axhline(0, color=COLOURS["soft"], linewidth=0.8)
+        every = -(-len(names) * max(map(len, names), default=1) // 44) or 1
+        shown = range(0, len(names), every)
+        ax.set_xticks(shown, [clean(names[i], 20) for i in shown])
+        ax.set_xlabel(clean(x, 80))
+        _scale(ax, ax.yaxis, Axis(y), values)
+        ax.grid(axis="y")
+
+    return surface(draw, alt)
 
 
 def timeline(folds: Sequence[dict[str, Any]], alt: str) -> str:
@@ -255,8 +292,13 @@ def _thin(x: Array, y: Array, low: Array, high: Array) -> tuple[Array, Array, Ar
 
 
 def _gaps(x: Array, *rest: Array) -> tuple[Array, ...]:
-    """Break a line of days where more than four are missing: between the tests of two folds."""
-    holes = np.flatnonzero(np.diff(x) > 4) + 1
+    """Break a line of days where many are missing: between the tests of two folds.
+
+    Many is more than four, and more than three times the usual step or weekend of the line.
+    """
+    steps = np.diff(x)
+    usual = np.nanquantile(steps, 0.85, method="lower") if np.isfinite(steps).any() else 1.0
+    holes = np.flatnonzero(steps > max(4.0, 3 * usual)) + 1
     return tuple(np.insert(v, holes, np.nan) for v in (x, *rest))
 
 

@@ -10,8 +10,10 @@ import pandas as pd
 
 from fintech_dl.cards import Decision
 from fintech_dl.errors import UsageError
+from fintech_dl.evaluation import forecast_evidence
 from fintech_dl.evaluation.curves import calibration_curve, precision_recall_curve, roc_curve
 from fintech_dl.evaluation.decisions import by_day, cost_curve, decided, summary
+from fintech_dl.evaluation.interval_record import Bands
 from fintech_dl.evaluation.outcomes import Outcome, evaluate, metric
 from fintech_dl.evaluation.resampling import blocks
 from fintech_dl.evaluation.significance import bootstrap, paired_difference, verdict
@@ -23,7 +25,8 @@ RESAMPLES = 1000
 class Scored:
     """A model, or a baseline, and what it scored: one outcome per fold.
 
-    ``reason`` says why a baseline did not run; ``train`` is the outcome on the latest fold's
+    ``bands`` are the intervals of each fold, if any; ``reason`` says why a baseline did not run;
+    ``train`` is the outcome on the latest fold's
     training rows; ``probabilities`` is whether scores are probabilities.
     """
 
@@ -31,6 +34,7 @@ class Scored:
     title: str
     is_baseline: bool
     outcomes: list[Outcome] = field(default_factory=list)
+    bands: list[Bands] = field(default_factory=list)
     train: Outcome | None = None
     fit_seconds: float = 0.0
     rows_per_second: float = 0.0
@@ -40,7 +44,12 @@ class Scored:
 
 
 def evidence(
-    scored: Sequence[Scored], metrics: Sequence[str], decision: Decision | None, *, seed: int = 0
+    scored: Sequence[Scored],
+    metrics: Sequence[str],
+    decision: Decision | None,
+    *,
+    forecast: bool = False,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """Return the parts ``models``, ``comparison``, ``verdict`` and ``decision`` of the record.
 
@@ -51,6 +60,9 @@ def evidence(
     metrics : sequence of str
         See ``outcomes.evaluate``; the first decides the verdict.
     decision : cards.Decision, optional
+    forecast : bool
+        Whether these are forecasts in time: all folds then count together, and the tests are those
+        of ``forecast_evidence``.
     seed : int
         Of the resamples.
 
@@ -66,9 +78,9 @@ def evidence(
     present = [one for one in scored if one.outcomes]
     own, rivals = present[0], present[1:]
     record: dict[str, Any] = {
-        "models": [_model(one, metrics, decision, seed) for one in scored],
+        "models": [_model(one, metrics, decision, forecast, seed) for one in scored],
         "comparison": [
-            _compared(own, rival, name, seed)
+            _compared(own, rival, name, forecast, seed)
             for rival in rivals
             for name in metrics
             if _fits(own, name) and _fits(rival, name)
@@ -76,7 +88,10 @@ def evidence(
         "verdict": {},
         "decision": {},
     }
-    if rivals:
+    if rivals and forecast:
+        whole = {one.title: forecast_evidence.joined(one.outcomes) for one in present}
+        record["verdict"] = forecast_evidence.verdict(whole, metrics[0])
+    elif rivals:
         found = verdict(
             own.title,
             {one.title: one.outcomes for one in present},
@@ -100,7 +115,11 @@ def evidence(
 
 
 def _model(
-    one: Scored, metrics: Sequence[str], decision: Decision | None, seed: int
+    one: Scored,
+    metrics: Sequence[str],
+    decision: Decision | None,
+    forecast: bool,
+    seed: int,
 ) -> dict[str, Any]:
     found: dict[str, Any] = {
         "name": one.name,
@@ -112,13 +131,14 @@ def _model(
     if not one.outcomes:
         return found
     fitting = [name for name in metrics if _fits(one, name)]
-    intervals = bootstrap(one.outcomes, fitting, n=RESAMPLES, seed=seed)
+    whole = [forecast_evidence.joined(one.outcomes)] if forecast else one.outcomes
+    intervals = bootstrap(whole, fitting, n=RESAMPLES, seed=seed)
     per_fold = [evaluate(outcome, fitting) for outcome in one.outcomes]
-    curves = {
-        "precision_recall": _plain(precision_recall_curve(one.outcomes, seed=seed)),
-        "roc": _plain(roc_curve(one.outcomes, seed=seed)),
-    }
-    if one.probabilities:
+    curves = {}
+    if not forecast:
+        curves["precision_recall"] = _plain(precision_recall_curve(one.outcomes, seed=seed))
+        curves["roc"] = _plain(roc_curve(one.outcomes, seed=seed))
+    if one.probabilities and not whole[0].numbers:
         curves["calibration"] = _plain(calibration_curve(one.outcomes))
     found |= {
         "metrics": {
@@ -151,7 +171,12 @@ def _with_alerts(one: Scored, decision: Decision) -> Scored:
     return replace(one, outcomes=[decided(o, decision) for o in one.outcomes], train=train)
 
 
-def _compared(own: Scored, rival: Scored, name: str, seed: int) -> dict[str, Any]:
+def _compared(own: Scored, rival: Scored, name: str, forecast: bool, seed: int) -> dict[str, Any]:
+    if forecast:
+        ours, theirs = (forecast_evidence.joined(one.outcomes) for one in (own, rival))
+        told = forecast_evidence.compared(ours, theirs, name, n=RESAMPLES, seed=seed)
+        plain = {key: _number(value) for key, value in told.items()}
+        return {"rival": rival.title, "metric": name, **plain}
     found = paired_difference(own.outcomes, rival.outcomes, name, n=RESAMPLES, seed=seed)
     by_days = all(blocks(outcome).days for outcome in own.outcomes)
     return {
@@ -192,7 +217,7 @@ def _decidable(one: Scored, decision: Decision) -> bool:
 def _fits(one: Scored, name: str) -> bool:
     """Whether a metric says something about this model's scores."""
     metric(name)
-    return one.probabilities or name not in ("brier", "log_loss", "ece", "savings")
+    return one.probabilities or name not in ("brier", "log_loss", "ece", "savings", "mcc")
 
 
 def _plain(frame: pd.DataFrame) -> dict[str, list[Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import fields, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -50,7 +51,7 @@ def permutation_importance(
     Parameters
     ----------
     model : fitted estimator or Pipeline
-        Scored with ``baselines.score_rows``.
+        Scored with ``baselines.score_rows``; or a function from rows to scores.
     X : DataFrame of shape (n_rows, n_features)
         Test rows.
     outcome : Outcome
@@ -109,7 +110,8 @@ def permutation_importance(
     rng = np.random.default_rng(seed)
     X, outcome = at_most(max_rows, X, outcome, rng)
     sign = 1 if metric(name).higher_is_better else -1
-    own = evaluate(replace(outcome, score=score_rows(model, X)), [name])[name]
+    scores = model if callable(model) else partial(score_rows, model)
+    own = evaluate(replace(outcome, score=scores(X)), [name])[name]
     orders = [rng.permutation(len(X)) for _ in range(n_repeats)]
     found = []
     for feature, columns in groups.items():
@@ -118,7 +120,7 @@ def permutation_importance(
             shuffled = X.copy()
             for column in columns:
                 shuffled[column] = X[column].iloc[order].set_axis(X.index)
-            score = score_rows(model, shuffled)
+            score = scores(shuffled)
             falls.append(sign * (own - evaluate(replace(outcome, score=score), [name])[name]))
         mean = float(np.mean(falls))
         half = float(t.ppf(0.975, n_repeats - 1) * np.std(falls, ddof=1) / np.sqrt(n_repeats))

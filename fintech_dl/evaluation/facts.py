@@ -10,6 +10,8 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.frozen import FrozenEstimator
 
 from fintech_dl.cards import Split
+from fintech_dl.evaluation.cuts import is_classes
+from fintech_dl.evaluation.intervals import ConformalRegressor
 from fintech_dl.evaluation.splits import Fold
 from fintech_dl.table import Table
 
@@ -22,21 +24,28 @@ KINDS = {
 
 
 def data_facts(facts: Mapping[str, Any], table: Table) -> dict[str, Any]:
-    """Return what was read of a dataset, with the times and positives of its table."""
+    """Return what was read of a dataset, with the times of its table.
+
+    Of classes with the number of positives. Of windows with the rows left out by reason; those
+    without a label are ``unlabelled``.
+    """
     assert table.y is not None
     times = (
         {}
         if table.when is None
         else {"time_from": str(table.when.iloc[0]), "time_to": str(table.when.iloc[-1])}
     )
-    weight = np.ones(len(table)) if table.weight is None else table.weight.to_numpy()
-    positives = float(table.y.to_numpy() @ weight)
-    return {
-        **facts,
-        **times,
-        "positives": positives,
-        "positive_rate": positives / float(weight.sum()),
-    }
+    found = {**facts, **times}
+    if "left_out" in table.X.attrs:
+        left_out = {
+            {"other": "unlabelled"}.get(k, k): n for k, n in table.X.attrs["left_out"].items()
+        }
+        found |= {"rows_in_table": len(table), "left_out": left_out}
+    if is_classes(table.y):
+        weight = np.ones(len(table)) if table.weight is None else table.weight.to_numpy()
+        positives = float(table.y.to_numpy() @ weight)
+        found |= {"positives": positives, "positive_rate": positives / float(weight.sum())}
+    return found
 
 
 def protocol_facts(split: Split, table: Table, parts: Sequence[Fold]) -> dict[str, Any]:
@@ -48,16 +57,22 @@ def protocol_facts(split: Split, table: Table, parts: Sequence[Fold]) -> dict[st
     if split.remove_known:
         text += "; whoever was a known case by the test day is left out"
 
+    assert table.y is not None
+    classes = is_classes(table.y)
+
     def fold(part: Fold) -> dict[str, Any]:
         assert table.y is not None
+        positives = {
+            "positives_train": int(table.y.iloc[part.train].sum()),
+            "positives_test": int(table.y.iloc[part.test].sum()),
+        }
         bounds = ("train_from", "train_to", "test_from", "test_to")
         return {
             "name": part.name,
             **{name: str(getattr(part, name) or "") for name in bounds},
             "rows_train": len(part.train),
             "rows_test": len(part.test),
-            "positives_train": int(table.y.iloc[part.train].sum()),
-            "positives_test": int(table.y.iloc[part.test].sum()),
+            **(positives if classes else {}),
             "removed_known": part.removed_known,
             "purged": part.purged,
         }
@@ -67,7 +82,7 @@ def protocol_facts(split: Split, table: Table, parts: Sequence[Fold]) -> dict[st
 
 def training_facts(model: Any) -> dict[str, Any]:
     """Return how the network of a fitted pipeline was trained."""
-    while isinstance(model, CalibratedClassifierCV | FrozenEstimator):
+    while isinstance(model, CalibratedClassifierCV | ConformalRegressor | FrozenEstimator):
         model = model.estimator
     last = model.steps[-1][1]
     if not hasattr(last, "training_"):

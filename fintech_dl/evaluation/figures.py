@@ -48,6 +48,8 @@ def comparison_figure(record: Record) -> Figure | None:
     if not name or len(found) < 2:
         return None
     known = metric(name)
+    up = known.higher_is_better
+    way = "Nearer to 0" if up is None else f"Further {'right' if up else 'left'}"
     places = decimals(entry(m, name)["value"] for m in found)
     rows, said = [], []
     for m in found:
@@ -58,9 +60,8 @@ def comparison_figure(record: Record) -> Figure | None:
     return _figure(
         f"{upper_first(known.title)} on test {words(record)['rows']}",
         charts.dots(rows, f"{known.title} by model. {'; '.join(said)}", known.short),
-        f"Further {'right' if known.higher_is_better else 'left'} is better. The bar is the "
-        "interval that holds the true value 95 times in 100; models whose bars overlap widely may "
-        "differ by luck alone.",
+        f"{way} is better. The bar is the interval that holds the true value 95 times in 100; "
+        "models whose bars overlap widely may differ by luck alone.",
     )
 
 

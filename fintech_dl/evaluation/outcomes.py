@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,7 @@ from scipy.sparse import csr_array
 
 from fintech_dl.cards import nearest
 from fintech_dl.errors import DataError, UsageError
+from fintech_dl.evaluation import forecast_metrics
 from fintech_dl.evaluation.metrics import (
     Floats,
     card_precision_by_day,
@@ -27,8 +28,7 @@ from fintech_dl.evaluation.metrics import (
     probabilities,
     row_log_loss,
 )
-
-Blocks = NDArray[np.intp]
+from fintech_dl.evaluation.sums import Blocks, day_sums, mean, ratio, row_sums, sparse
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,9 +38,9 @@ class Outcome:
     Attributes
     ----------
     y : array of shape (n_rows,)
-        1 for a positive (a fraud, a default), 0 for a negative.
+        1 for a positive (a fraud, a default), 0 for a negative; any number if ``numbers``.
     score : float array of shape (n_rows,)
-        Higher for a more likely positive; may be a probability.
+        Higher for a more likely positive; may be a probability. A forecast of ``y`` if ``numbers``.
     weight : float array of shape (n_rows,), optional
         How many rows of the population each row stands for.
     when : datetime64 array of shape (n_rows,), optional
@@ -53,11 +53,18 @@ class Outcome:
         What was decided (see ``decisions.decided``).
     false_alarm : float, optional
         What an alert on a negative costs, in money.
+    numbers : bool
+        Whether numbers are forecast, and not classes.
+    returns : float array of shape (n_rows,), optional
+        What a position in the row's asset earned; orders of assets are judged by it.
+    horizon : int, optional
+        Bars that a forecast reaches ahead. Neighbouring days are then alike, and intervals
+        resample stretches of them.
 
     Raises
     ------
     DataError
-        Parts of unequal length, labels other than 0 and 1, scores or weights that are no finite
+        Parts of unequal length, labels other than 0 and 1 (of classes), parts that are no finite
         numbers, no rows.
 
     Examples
@@ -76,13 +83,16 @@ class Outcome:
     amount: Any = None
     alerts: Any = None
     false_alarm: float | None = None
+    numbers: bool = False
+    returns: Any = None
+    horizon: int | None = None
 
     def __post_init__(self) -> None:
         put = partial(object.__setattr__, self)
-        types = {"y": float, "score": float, "weight": float, "amount": float, "alerts": bool}
-        for name in ("y", "score", "weight", "who", "amount", "alerts"):
+        floats = dict.fromkeys(("y", "score", "weight", "amount", "returns"), float)
+        for name, kind in {**floats, "alerts": bool, "who": None}.items():
             if (part := getattr(self, name)) is not None:
-                put(name, np.asarray(part, dtype=types.get(name)))
+                put(name, np.asarray(part, dtype=kind))
         if self.when is not None:
             put("when", pd.DatetimeIndex(self.when).tz_localize(None).to_numpy())
         n = len(self.y)
@@ -92,9 +102,9 @@ class Outcome:
                 raise DataError(f"outcome: {f.name} has shape {part.shape}, y has {n} rows")
         if n == 0:
             raise DataError("outcome: there are no rows to evaluate")
-        if not np.isin(self.y, (0, 1)).all():
+        if not self.numbers and not np.isin(self.y, (0, 1)).all():
             raise DataError(f"outcome: y holds {np.unique(self.y)[:5]}, allowed: 0 and 1")
-        for name in ("score", "weight", "amount"):
+        for name in floats:
             part = getattr(self, name)
             if part is not None and not np.isfinite(part).all():
                 bad = np.flatnonzero(~np.isfinite(part))
@@ -140,12 +150,15 @@ class Metric:
     higher_is_better : bool
     per_day : bool
         A mean over days, which only whole days can resample.
+    of : str
+        Whether ``"classes"``, ``"numbers"`` or ``"both"`` can be judged by it.
     """
 
     sums: Sums
     value: Value
     higher_is_better: bool = True
     per_day: bool = False
+    of: Literal["classes", "numbers", "both"] = "classes"
 
 
 def evaluate(outcome: Outcome, names: Sequence[str]) -> dict[str, float]:
@@ -168,12 +181,12 @@ def evaluate(outcome: Outcome, names: Sequence[str]) -> dict[str, float]:
     values = {}
     everything = np.zeros(len(outcome), np.intp)
     for name in names:
-        found = metric(name, timed=outcome.when is not None)
+        found = metric(name, timed=outcome.when is not None, numbers=outcome.numbers)
         values[name] = float(found.value(found.sums(outcome, everything, 1).toarray())[0])
         if np.isnan(values[name]):
             raise DataError(
-                f"{name} is undefined on these {len(outcome)} rows, of which "
-                f"{int(outcome.y.sum())} are positive"
+                f"{name} is undefined on these {len(outcome)} rows"
+                + ("" if outcome.numbers else f", of which {int(outcome.y.sum())} are positive")
             )
     return values
 
@@ -186,7 +199,7 @@ def as_folds(outcomes: Outcome | Sequence[Outcome]) -> list[Outcome]:
     return several
 
 
-def metric(name: str, timed: bool = True) -> Metric:
+def metric(name: str, timed: bool = True, numbers: bool | None = None) -> Metric:
     """Return a metric by its name, or raise UsageError with the nearest name.
 
     Parameters
@@ -194,7 +207,21 @@ def metric(name: str, timed: bool = True) -> Metric:
     name : str
     timed : bool
         Whether rows have times; ``precision_at_<k>`` is then a mean over days.
+    numbers : bool, optional
+        Whether it is to judge forecasts of numbers, or (False) of classes.
     """
+    found = _named(name, timed)
+    wanted = {None: found.of, True: "numbers", False: "classes"}[numbers]
+    if found.of not in (wanted, "both"):
+        fitting = [key for key, known in METRICS.items() if known.of in (wanted, "both")]
+        raise UsageError(
+            f"metric {name!r} judges {found.of}, and here {wanted} are forecast; allowed: "
+            f"{', '.join(fitting)}"
+        )
+    return found
+
+
+def _named(name: str, timed: bool) -> Metric:
     if name in METRICS:
         return METRICS[name]
     family, _, text = name.rpartition("_")
@@ -207,9 +234,9 @@ def metric(name: str, timed: bool = True) -> Metric:
     if number >= 1 and number == int(number):
         k = int(number)
         if family == "card_precision_at":
-            return Metric(partial(_card_precision_sums, k=k), _mean, per_day=True)
+            return Metric(partial(_card_precision_sums, k=k), mean, per_day=True)
         if family == "precision_at" and timed:
-            return Metric(partial(_precision_sums, k=k), _mean, per_day=True)
+            return Metric(partial(_precision_sums, k=k), mean, per_day=True)
         if family == "precision_at":
             return Metric(ranking_sums, partial(_precision_at_k, k=k))
     families = ["card_precision_at_100", "precision_at_100", "recall_at_fpr_1"]
@@ -228,22 +255,13 @@ def ranking_sums(outcome: Outcome, block: Blocks, n_blocks: int) -> csr_array:
     lower = np.searchsorted(thresholds, outcome.score, "left")
     not_higher = np.searchsorted(thresholds, outcome.score, "right")
     place = width - 1 - (lower + not_higher)
-    return _sparse(
-        block, place + np.where(positive, 0, width), outcome.weights, n_blocks, 2 * width
-    )
+    return sparse(block, place + np.where(positive, 0, width), outcome.weights, n_blocks, 2 * width)
 
 
 def halves(sums: Floats) -> tuple[Floats, Floats]:
     """Return the parts of ``ranking_sums``: weights of positives and of negatives by place."""
     width = sums.shape[1] // 2
     return sums[:, :width], sums[:, width:]
-
-
-def ratio(part: Floats, whole: Floats) -> Floats:
-    """Return part / whole, NaN where the whole is nothing."""
-    quotient = np.full(np.shape(part), np.nan)
-    np.divide(part, whole, out=quotient, where=whole > 0)
-    return quotient
 
 
 def _average_precision(sums: Floats) -> Floats:
@@ -287,30 +305,20 @@ def _precision_at_k(sums: Floats, k: int) -> Floats:
     return np.asarray((share * positive).sum(axis=1) / k)
 
 
-def _mean(sums: Floats) -> Floats:
-    return ratio(sums[:, 0], sums[:, 1])
-
-
-def _mean_sums(outcome: Outcome, loss: Floats, block: Blocks, n_blocks: int) -> csr_array:
-    w, n = outcome.weights, len(outcome)
-    column = np.repeat([0, 1], n)
-    return _sparse(np.tile(block, 2), column, np.concatenate([w * loss, w]), n_blocks, 2)
-
-
 def _brier_sums(outcome: Outcome, block: Blocks, n_blocks: int) -> csr_array:
-    return _mean_sums(outcome, (probabilities(outcome.score) - outcome.y) ** 2, block, n_blocks)
+    return row_sums(outcome, (probabilities(outcome.score) - outcome.y) ** 2, block, n_blocks)
 
 
 def _log_loss_sums(outcome: Outcome, block: Blocks, n_blocks: int) -> csr_array:
     loss = row_log_loss(outcome.y, probabilities(outcome.score))
-    return _mean_sums(outcome, loss, block, n_blocks)
+    return row_sums(outcome, loss, block, n_blocks)
 
 
 def _ece_sums(outcome: Outcome, block: Blocks, n_blocks: int, bins: int = 10) -> csr_array:
     p, w, n = probabilities(outcome.score), outcome.weights, len(outcome)
     column = np.concatenate([equal_mass_bins(p, bins, weight=w), np.full(n, bins)])
     values = np.concatenate([w * (p - outcome.y), w])
-    return _sparse(np.tile(block, 2), column, values, n_blocks, bins + 1)
+    return sparse(np.tile(block, 2), column, values, n_blocks, bins + 1)
 
 
 def _ece(sums: Floats) -> Floats:
@@ -328,7 +336,7 @@ def _savings_sums(outcome: Outcome, block: Blocks, n_blocks: int) -> csr_array:
     alarmed = w * np.where(positive, 0.0, outcome.false_alarm)
     values = np.concatenate([np.where(outcome.alerts, alarmed, missed), missed, alarmed])
     column = np.repeat([0, 1, 2], len(outcome))
-    return _sparse(np.tile(block, 3), column, values, n_blocks, 3)
+    return sparse(np.tile(block, 3), column, values, n_blocks, 3)
 
 
 def _savings(sums: Floats) -> Floats:
@@ -343,27 +351,14 @@ def _card_precision_sums(outcome: Outcome, block: Blocks, n_blocks: int, k: int)
             f"card_precision_at_{k} counts cards and cannot respect row weights; leave it out"
         )
     by_day = card_precision_by_day(outcome.y, outcome.score, outcome.who, outcome.when, k)
-    return _day_sums(outcome, by_day.to_numpy(), block, n_blocks)
+    return day_sums(outcome, by_day.to_numpy(), block, n_blocks)
 
 
 def _precision_sums(outcome: Outcome, block: Blocks, n_blocks: int, k: int) -> csr_array:
     w, day = outcome.weights, np.unique(outcome.days, return_inverse=True)[1]
     rows = [np.flatnonzero(day == d) for d in range(day.max() + 1)]
     values = [precision_at_k(outcome.y[r], outcome.score[r], k, weight=w[r]) for r in rows]
-    return _day_sums(outcome, np.array(values), block, n_blocks)
-
-
-def _day_sums(outcome: Outcome, by_day: Floats, block: Blocks, n_blocks: int) -> csr_array:
-    first = np.unique(outcome.days, return_index=True)[1]
-    column = np.repeat([0, 1], len(first))
-    values = np.concatenate([by_day, np.ones(len(first))])
-    return _sparse(np.tile(block[first], 2), column, values, n_blocks, 2)
-
-
-def _sparse(
-    row: NDArray[Any], column: NDArray[Any], values: NDArray[Any], n_rows: int, n_columns: int
-) -> csr_array:
-    return csr_array((values, (row, column)), shape=(n_rows, n_columns))
+    return day_sums(outcome, np.array(values), block, n_blocks)
 
 
 METRICS: dict[str, Metric] = {
@@ -371,8 +366,19 @@ METRICS: dict[str, Metric] = {
     "roc_auc": Metric(ranking_sums, _roc_auc),
     "gini": Metric(ranking_sums, _gini),
     "ks": Metric(ranking_sums, _ks),
-    "brier": Metric(_brier_sums, _mean, higher_is_better=False),
-    "log_loss": Metric(_log_loss_sums, _mean, higher_is_better=False),
+    "brier": Metric(_brier_sums, mean, higher_is_better=False),
+    "log_loss": Metric(_log_loss_sums, mean, higher_is_better=False),
     "ece": Metric(_ece_sums, _ece, higher_is_better=False),
     "savings": Metric(_savings_sums, _savings),
+    "mcc": Metric(forecast_metrics.direction_sums, forecast_metrics.mcc),
+    **{
+        name: Metric(sums, mean, higher_is_better=False, of="numbers")
+        for name, sums in forecast_metrics.loss_sums_of.items()
+    },
+    "bias": Metric(forecast_metrics.bias_sums, mean, higher_is_better=False, of="numbers"),
+    "r2": Metric(forecast_metrics.r2_sums, forecast_metrics.r2, of="numbers"),
+    **{
+        name: Metric(sums, mean, per_day=True, of="both")
+        for name, sums in forecast_metrics.order_sums_of.items()
+    },
 }

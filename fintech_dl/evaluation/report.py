@@ -7,11 +7,12 @@ same bytes; parts that the record lacks are left out.
 from __future__ import annotations
 
 import os
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from fintech_dl.errors import not_written, require
-from fintech_dl.evaluation import figures, standings, tables
+from fintech_dl.evaluation import figures, forecast_standings, forecast_tables, standings, tables
 from fintech_dl.evaluation.reading import Record, metric_names, models_of, words
 from fintech_dl.evaluation.wording import clean, count, general, metric, moment, percent
 from fintech_dl.folders import replacing, shipped
@@ -46,14 +47,22 @@ def render(record: Record) -> str:
     >>> "One region only." in page, "<script" in page
     (True, False)
     """
+    record = forecast_standings.with_losses(record)
     given = [*(record.get("limits") or []), *((record.get("data") or {}).get("limits") or [])]
+    given += forecast_standings.limits(record)
     return filled(
         "report.html",
         record=record,
         words=words(record),
         verdict=standings.verdict(record),
         facts=standings.facts(record),
+        banners=forecast_standings.banners(record),
         results=standings.results(record),
+        over_time=forecast_tables.over_time(record),
+        intervals=forecast_tables.intervals(record),
+        ranking=forecast_tables.ranking(record),
+        trading=forecast_tables.trading(record),
+        leaks=forecast_tables.leaks(record),
         data=tables.data(record),
         protocol=tables.protocol(record),
         search=tables.search(record),
@@ -78,6 +87,11 @@ def filled(template: str, **values: Any) -> str:
     """
     require("matplotlib", "report")
     require("jinja2", "report")
+    return str(_templates().get_template(template).render(values))
+
+
+@cache
+def _templates() -> Any:
     from jinja2 import Environment, FileSystemLoader
 
     environment = Environment(
@@ -89,7 +103,7 @@ def filled(template: str, **values: Any) -> str:
     )
     environment.filters |= {"clean": clean, "count": count, "percent": percent, "moment": moment}
     environment.filters |= {"general": general, "long": lambda text: clean(text, 2000)}
-    return environment.get_template(template).render(values)
+    return environment
 
 
 def write_report(record: Record, folder: str | os.PathLike[str]) -> Path:
@@ -154,6 +168,7 @@ def results_table(record: Record, width: int = 100) -> str:
     model  AP
     MLP    .653 [.62, .68]
     """
+    record = forecast_standings.with_losses(record)
     models = models_of(record)
     first = ["model", *(clean(m["label"], 32) for m in models)]
     columns = []
@@ -161,6 +176,7 @@ def results_table(record: Record, width: int = 100) -> str:
         cells = standings.column(models, name)
         texts = [f"{c['text']} {c['sub']}".strip() if c else "" for c in cells]
         columns.append([metric(name).short, *texts])
+    columns += [[head, *texts] for head, texts in forecast_standings.against_best(record)]
     absent = [
         "" if m.get("ran", True) else f"not run: {clean(m.get('reason'), 160)}" for m in models
     ]

@@ -1,4 +1,7 @@
-"""Bootstrap resamples of scored rows: whole days where rows have times, rows otherwise."""
+"""Bootstrap resamples of scored rows: whole days where rows have times, rows otherwise.
+
+Of forecasts, whose errors are alike from day to day, stretches of neighbouring days.
+"""
 
 from __future__ import annotations
 
@@ -19,24 +22,31 @@ CELLS = 4_000_000
 class Blocks(NamedTuple):
     """What is drawn with replacement: the block of each row, how many, whether they are days.
 
-    ``key`` is equal for outcomes about the same days or rows.
+    ``key`` is equal for outcomes about the same days or rows; ``stretch`` is how many neighbouring
+    days are drawn together.
     """
 
     of_row: NDArray[np.intp]
     number: int
     days: bool
     key: bytes
+    stretch: int = 1
 
 
 def blocks(outcome: Outcome) -> Blocks:
     """Return whole days where the rows lie on 5 days or more, else single rows.
 
-    Fewer days say too little about how days differ; rows then count as independent.
+    Fewer days say too little about how days differ; rows then count as independent. Of forecasts
+    two horizons of days are drawn together, and no fewer than the cube root of all days.
     """
     if outcome.when is not None:
         days, of_row = np.unique(outcome.days, return_inverse=True)
         if len(days) >= FEWEST_DAYS:
-            return Blocks(of_row, len(days), True, days.tobytes())
+            stretch = 1
+            if outcome.horizon is not None:
+                wanted = max(2 * outcome.horizon, round(len(days) ** (1 / 3)))
+                stretch = max(1, min(wanted, len(days) // FEWEST_DAYS))
+            return Blocks(of_row, len(days), True, days.tobytes(), stretch)
     return Blocks(np.arange(len(outcome)), len(outcome), False, outcome.y.tobytes())
 
 
@@ -116,7 +126,7 @@ def _one_fold(
     usable = [m for m in metrics if drawn.days or not m.per_day]
     tables = {m.sums: m.sums(outcome, drawn.of_row, drawn.number) for m in usable}
     parts: dict[int, list[NDArray[Any]]] = {i: [] for i, m in enumerate(metrics) if m in usable}
-    for counts in _draws(drawn.number, n, seed):
+    for counts in _draws(drawn.number, n, seed, drawn.stretch):
         for sums, table in tables.items():
             step = max(1, CELLS // table.shape[1])
             for start in range(0, len(counts), step):
@@ -128,13 +138,20 @@ def _one_fold(
     return [np.concatenate(parts[i]) if i in parts else undefined for i in range(len(metrics))]
 
 
-def _draws(number: int, n: int, seed: list[int]) -> Iterator[NDArray[np.float64]]:
-    """Yield how often each of ``number`` blocks is drawn, in pieces of (resamples, blocks)."""
+def _draws(number: int, n: int, seed: list[int], stretch: int = 1) -> Iterator[NDArray[np.float64]]:
+    """Yield how often each of ``number`` blocks is drawn, in pieces of (resamples, blocks).
+
+    Stretches run on from the last block to the first, so that all are drawn equally often
+    (Politis and Romano, A circular block-resampling procedure for stationary data, 1992).
+    """
     rng = np.random.default_rng(seed)
     step = max(1, CELLS // number)
     for start in range(0, n, step):
         rows = min(step, n - start)
-        picked = rng.integers(number, size=(rows, number))
+        picked = rng.integers(number, size=(rows, -(-number // stretch)))
+        if stretch > 1:
+            picked = (picked[:, :, None] + np.arange(stretch)).reshape(rows, -1)[:, :number]
+            picked %= number
         picked += np.arange(rows)[:, None] * number
         counts = np.bincount(picked.ravel(), minlength=rows * number)
         yield counts.reshape(rows, number).astype(float)
@@ -146,7 +163,7 @@ def _defined(drawn: NDArray[Any]) -> NDArray[Any]:
 
 
 def _freedom(outcomes: Sequence[Outcome]) -> tuple[int, int]:
-    """Return the number of blocks of all folds, and that less one per fold."""
-    numbers = {found.key: found.number for found in map(blocks, outcomes)}
+    """Return the number of blocks, or stretches, of all folds, and that less one per fold."""
+    numbers = {found.key: found.number // found.stretch for found in map(blocks, outcomes)}
     total = sum(numbers.values())
     return total, max(total - len(numbers), 1)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fintech_dl.evaluation import figures
+from fintech_dl.evaluation import forecast_standings as forecast
 from fintech_dl.evaluation.reading import (
     Record,
     entry,
@@ -30,6 +31,7 @@ from fintech_dl.evaluation.wording import (
     is_number,
     metric,
     number,
+    p_value,
     percent,
     sentence,
     upper_first,
@@ -48,27 +50,28 @@ def verdict(record: Record) -> Record:
     outcome = str(given.get("outcome"))
     said = OUTCOMES.get(outcome, "")
     text = clean(given.get("text"), 600)
-    bracket = re.fullmatch(r"(.+) \(([^()]+)\)\.?", text)
-    return {
-        "text": f"{bracket[1]}." if bracket else text,
-        "numbers": sentence(bracket[2]) if bracket else "",
-        "outcome": outcome if said else "none",
-        "words": said,
-    }
+    found = {"text": text, "outcome": outcome if said else "none", "words": said}
+    found |= forecast.headline(record)
+    bracket = re.fullmatch(r"(.+) \(([^()]+)\)\.?", found["text"])
+    numbers = sentence(bracket[2]) if bracket else ""
+    if text != found["text"]:
+        numbers = f"{numbers} {text}".strip()
+    return found | {"text": f"{bracket[1]}." if bracket else found["text"], "numbers": numbers}
 
 
 def facts(record: Record) -> list[tuple[str, str, str]]:
-    """Return what a reader in a hurry takes along, at most four numbers: name, value, remark."""
+    """Return what a reader in a hurry takes along, a few numbers: name, value, remark."""
     found = []
     name, models, decided = main_metric(record), ran(record), record.get("decision") or {}
     value = entry(models[0], name).get("value") if models else None
     if name and is_number(value):
-        places = decimals([value])
         rival = named(models, (record.get("verdict") or {}).get("rival"))
+        places = _telling([value, entry(rival or {}, name).get("value")])
         remark = metric(name).short
         if rival:
             remark = f"{rival['label']}: {number(entry(rival, name).get('value'), places)}"
         found.append((upper_first(metric(name).title), number(value, places), remark))
+    found += forecast.facts(record)
     saved = decided.get("savings") or {}
     if is_number(saved.get("value")):
         ends = [percent(saved.get(end), 0) for end in ("low", "high")]
@@ -90,24 +93,28 @@ def results(record: Record) -> Record:
     if not models or not names:
         return {}
     columns = {name: column(models, name) for name in names}
+    against = forecast.against_best(record)
     rows: list[list[Any]] = []
     for i, m in enumerate(models):
         if m.get("ran", True):
-            rows.append([name_cell(m), *(columns[n][i] for n in names)])
+            further = [texts[i] for _, texts in against]
+            rows.append([name_cell(m), *(columns[n][i] for n in names), *further])
         else:
-            rows.append(
-                [name_cell(m), {"text": f"not run: {clean(m.get('reason'))}", "span": len(names)}]
-            )
+            said = f"not run: {clean(m.get('reason'))}"
+            rows.append([name_cell(m), {"text": said, "span": len(names) + len(against)}])
     main, tests = main_metric(record), record.get("comparison") or []
     folds = [t for n in sorted(names, key=lambda n: n != main) if (t := _by_fold(record, n))]
     return {
         "table": table(
             f"On test {words(record)['rows']}, with 95% intervals; the best of each column is bold",
-            ["model", *(metric(n).short for n in names)],
+            ["model", *(metric(n).short for n in names), *(head for head, _ in against)],
             rows,
         ),
         "figures": listed(figures.comparison_figure(record)),
-        "glossary": [(metric(n).short, _plain(n, words(record))) for n in names],
+        "glossary": [
+            *((metric(n).short, _plain(n, words(record))) for n in names),
+            *forecast.glossary(record),
+        ],
         "folds": folds[:1],
         "more_folds": folds[1:],
         "tests": _tests(record, [t for t in tests if t.get("metric") == main]),
@@ -119,12 +126,12 @@ def column(models: Sequence[Record], name: str) -> list[Any]:
     """Return one metric's cells, a model each: value, interval, best or not; None if not run."""
     entries = [entry(m, name) if m.get("ran", True) else {} for m in models]
     values = [e.get("value") for e in entries]
-    places = decimals(values)
+    places = _telling(values)
     ends = interval_decimals(entries, places)
     finite = [v for v in values if is_number(v)]
-    best = None
+    best, up = None, metric(name).higher_is_better
     if len(set(finite)) > 1:
-        best = max(finite) if metric(name).higher_is_better else min(finite)
+        best = min(finite, key=abs) if up is None else max(finite) if up else min(finite)
     return [
         {
             "text": number(e.get("value"), places),
@@ -135,6 +142,15 @@ def column(models: Sequence[Record], name: str) -> list[Any]:
         else None
         for m, e in zip(models, entries, strict=True)
     ]
+
+
+def _telling(values: Sequence[Any]) -> int:
+    """Return the decimals of a column, up to two more where they tell models apart."""
+    places, different = decimals(values), {v for v in values if is_number(v)}
+    for more in range(3):
+        if len({number(v, places + more) for v in different}) == len(different):
+            return places + more
+    return places
 
 
 def _by_fold(record: Record, name: str) -> Table | None:
@@ -161,16 +177,18 @@ def _tests(record: Record, tests: Sequence[Record]) -> Table | None:
         name = str(test.get("metric"))
         known, rival = metric(name), named(models, test.get("rival"))
         places = decimals(entry(m, name).get("value") for m in models)
-        low, high, p = test.get("low"), test.get("high"), test.get("p_value")
+        low, high = test.get("low"), test.get("high")
         said = "no clear difference"
-        if is_number(low) and is_number(high) and low * high > 0:
+        if known.higher_is_better is None:
+            said = MISSING
+        elif is_number(low) and is_number(high) and low * high > 0:
             said = "model better" if (low > 0) == known.higher_is_better else "rival better"
         return [
             rival["label"] if rival else clean(test.get("rival"), 60),
             known.short,
             number(test.get("difference"), places, sign=True),
             interval(low, high, places, sign=True) or MISSING,
-            ("< .001" if p < 0.001 else number(p, 3)) if is_number(p) else MISSING,
+            p_value(test.get("p_value")),
             {"text": said, "keep": True},
             *([clean(test.get("test"), 120)] if len(kinds) > 1 else []),
         ]

@@ -44,11 +44,12 @@ def swatch(style: int) -> str:
     )
 
 
-def box(colour: str) -> str:
-    """Return the legend's sample of a bar of a named colour."""
+def box(colour: str, opacity: float = 1) -> str:
+    """Return the legend's sample of a bar of a named colour, or of a band that lets light in."""
+    seen = "" if opacity == 1 else f' fill-opacity="{opacity:g}"'
     return (
         '<svg class="swatch" width="14" height="10" viewBox="0 0 14 10" aria-hidden="true">'
-        f'<path d="M0 0H14V10H0z" fill="var(--{colour})"/></svg>'
+        f'<path d="M0 0H14V10H0z" fill="var(--{colour})"{seen}/></svg>'
     )
 
 

@@ -57,6 +57,10 @@ def data(record: Record) -> Record:
     return given and {
         "given": given,
         "reasons": [(clean(k, 80), count(v)) for k, v in reasons.items()],
+        "left_out": [
+            (clean(k, 80).replace("_", " "), count(v))
+            for k, v in (given.get("left_out") or {}).items()
+        ],
         "columns": table("Columns of the data", head, rows, (3,)) if rows else None,
     }
 
@@ -69,7 +73,7 @@ def protocol(record: Record) -> Record:
         "given": given,
         "text": sentence(given.get("text")),
         "figures": listed(figures.timeline_figure(record)),
-        "removed": any(is_number(f.get("removed_known")) for f in folds),
+        "removed": any(f.get("removed_known") for f in folds),
         "purged": any(is_number(f.get("purged")) for f in folds),
         "table": folds_table(folds, "Folds", words(record)) if folds else None,
     }
@@ -91,7 +95,7 @@ def folds_table(folds: Sequence[Record], caption: str, w: Mapping[str, str]) -> 
         ("test", False, lambda f: span(f, "test")),
         (f"test {w['rows']}", True, lambda f: count(f.get("rows_test"))),
         (f"test {w['positives']}", True, lambda f: count(f.get("positives_test"))),
-        ("already known, removed", True, lambda f: count(f.get("removed_known"))),
+        ("already known, removed", True, lambda f: count(f.get("removed_known") or None)),
         ("purged", True, lambda f: count(f.get("purged"))),
     ]
     shown = [p for p in parts if any(p[2](f) != MISSING for f in folds)]

@@ -20,6 +20,7 @@ from fintech_dl.evaluation.wording import (
     is_number,
     moment,
     number,
+    p_value,
     percent,
     sentence,
 )
@@ -188,7 +189,7 @@ def _method(record: Record, given: Record) -> list[Block]:
         )
         if is_number(gap.get("low")):
             ends = f"{made.points(gap['low'])} to {made.points(gap['high'])}"
-            told += f" (95% interval {ends}, p {made.p_value(gap['p_value'])})"
+            told += f" (95% interval {ends}, p {p_value(gap['p_value'])})"
         told += "."
     return [
         said(

@@ -14,6 +14,7 @@ from fintech_dl.evaluation.wording import (
     interval,
     is_number,
     number,
+    p_value,
     percent,
 )
 
@@ -319,13 +320,6 @@ def of_triggers(lines: Sequence[Record]) -> Table:
 
 
 _ENDS = ("watch", "act")
-
-
-def p_value(value: Any) -> str:
-    """Return a p-value as journals print it."""
-    if not is_number(value):
-        return MISSING
-    return "< .001" if value < 0.001 else number(value, 3)
 
 
 def points(share: Any) -> str:

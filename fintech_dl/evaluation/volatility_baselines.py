@@ -85,6 +85,8 @@ class HAR(RegressorMixin, BaseEstimator):
     by : str or int, optional
         A column of ``X`` that says which asset a row is about: each asset gets its own regression,
         one never seen that of all. Default: one regression for all.
+    log : bool
+        Whether the features are the logarithms of variances.
 
     Notes
     -----
@@ -109,10 +111,12 @@ class HAR(RegressorMixin, BaseEstimator):
         columns: Sequence[Hashable] | None = None,
         weighted: bool = False,
         by: Hashable | None = None,
+        log: bool = False,
     ) -> None:
         self.columns = columns
         self.weighted = weighted
         self.by = by
+        self.log = log
 
     def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit one regression for all rows and, with ``by``, one per asset.
@@ -126,6 +130,7 @@ class HAR(RegressorMixin, BaseEstimator):
         sample_weight : array of shape (n_rows,), optional
         """
         values, truth, weight = _training(self, X, y, sample_weight)
+        values = np.exp(values) if self.log else values
         lines, smallest = [], []
         for rows in _rows_of_lines(self, X, len(values)):
             x, v, own = values[rows], truth[rows], weight[rows]
@@ -140,6 +145,7 @@ class HAR(RegressorMixin, BaseEstimator):
     def predict(self, X: Any) -> Floats:
         """Return the variance forecast of each row."""
         values, line = _lines(self, X)
+        values = np.exp(values) if self.log else values
         return np.maximum(_predict(values, self.coefficients_[line]), self.smallest_[line])
 
     def __sklearn_tags__(self) -> Tags:

@@ -12,12 +12,15 @@ MISSING = "–"  # noqa: RUF001  a dash, as printed tables have it
 
 
 class Metric(NamedTuple):
-    """Names of a metric, one line on how to read it, and which direction is good."""
+    """Names of a metric, one line on how to read it, and which direction is good.
+
+    None is no direction: the nearer to 0 the better.
+    """
 
     short: str
     title: str
     text: str
-    higher_is_better: bool = True
+    higher_is_better: bool | None = True
 
 
 _METRICS = {
@@ -78,9 +81,46 @@ _METRICS = {
     "rmse": Metric(
         "RMSE", "root mean squared error", "typical size of the error; less is better", False
     ),
-    "r2": Metric("R²", "R squared", "share of the variance explained; 1 is perfect, 0 is the mean"),
+    "r2": Metric(
+        "R²",
+        "R squared",
+        "share of the squared error that a forecast of 0 makes and this one avoids; 1 is perfect, "
+        "below 0 is worse than saying 0",
+    ),
+    "qlike": Metric(
+        "QLIKE",
+        "QLIKE loss",
+        "quasi-likelihood of a variance: r - ln r - 1 with r what came by what was forecast; 0 is "
+        "perfect, and too low a forecast costs more than one too high",
+        False,
+    ),
+    "bias": Metric(
+        "Bias",
+        "mean error",
+        "forecast minus what came, on average; the nearer to 0 the better",
+        None,
+    ),
+    "ic": Metric(
+        "IC",
+        "information coefficient",
+        "correlation of score and return across the assets of a date, averaged over dates; 0 is "
+        "guessing, and .02 to .05 a day is already much",
+    ),
+    "rank_ic": Metric(
+        "Rank IC",
+        "rank information coefficient",
+        "correlation of the rank by score with the rank by return across the assets of a date, "
+        "averaged over dates; 0 is guessing, and .02 to .05 a day is already much",
+    ),
+    "mcc": Metric(
+        "MCC",
+        "Matthews correlation coefficient",
+        "correlation of the direction said with the direction that came; 1 is perfect, 0 guessing",
+    ),
 }
 _ALIASES = {
+    "absolute_error": "mae",
+    "squared_error": "mse",
     "ap": "average_precision",
     "auc": "roc_auc",
     "brier_score": "brier",
@@ -187,10 +227,10 @@ def decimals(values: Iterable[Any]) -> int:
     (3, 5, 0)
     """
     largest = max((abs(v) for v in values if is_number(v)), default=0.0)
-    for floor, places in ((100, 0), (10, 1), (1.0000001, 2), (0.095, 3), (0.0095, 4), (0.00095, 5)):
+    for floor, places in ((100, 0), (10, 1), (1.0000001, 2)):
         if largest >= floor:
             return places
-    return 6 if largest else 3
+    return next((n for n in range(3, 9) if largest >= 95 * 10.0**-n), 9) if largest else 3
 
 
 def number(value: Any, places: int, sign: bool = False) -> str:
@@ -219,6 +259,11 @@ def number(value: Any, places: int, sign: bool = False) -> str:
         text = text[1:]
     mark = "" if zero else "−" if value < 0 else "+" if sign else ""  # noqa: RUF001
     return mark + text
+
+
+def p_value(value: Any) -> str:
+    """Return a p-value as journals print it: ``.031``, ``< .001``, a dash if missing."""
+    return "< .001" if is_number(value) and value < 0.001 else number(value, 3)
 
 
 def interval(low: Any, high: Any, places: int, sign: bool = False) -> str:

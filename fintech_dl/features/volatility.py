@@ -12,7 +12,14 @@ from fintech_dl.features.columns import need_columns, numbers, refuse
 from fintech_dl.features.forward import forward_mean
 from fintech_dl.features.own_bars import FAULT_BARS, OwnBars, days_of, of_prices, of_series
 from fintech_dl.features.steps import kept_rows
-from fintech_dl.features.variances import BAR_NEEDS, LAGS, bar_variance, leverages
+from fintech_dl.features.variances import (
+    BAR_NEEDS,
+    EWMA_BARS,
+    LAGS,
+    bar_variance,
+    ewma_variance,
+    leverages,
+)
 from fintech_dl.features.windows import Features, Floats, checked_lengths, lagged, means
 from fintech_dl.table import Table
 
@@ -34,6 +41,7 @@ def har(
     forms: Sequence[str] = ("log",),
     market: bool = True,
     leverage: str = "",
+    ewma: bool = False,
     exog: Sequence[str] = (),
     floor: float = 0.0,
     asset: bool = False,
@@ -66,6 +74,9 @@ def har(
     leverage : str
         A column of returns, in the unit whose square the variance has; or ``"close"`` for the
         log returns of the closes. Adds how much the last bars fell.
+    ewma : bool, default False
+        Whether to add the log of RiskMetrics' forecast, an exponential mean of the last 75 bars'
+        variances.
     exog : sequence of str
         Columns above 0 (or missing) whose log is added, for example the VIX of the same evening.
     floor : float, default 0
@@ -88,9 +99,9 @@ def har(
     Table
         ``X`` is float32: ``log_variance_1``, ``_5``, ``_22`` (for the other forms
         ``log_mean_variance_``, ``volatility_``, ``variance_``), ``market_log_variance_1``, ...,
-        ``leverage_1``, ... (tanh of the mean fall over the volatility of 22 bars), ``log_vix``,
-        ..., ``asset``. With ``last`` = k the columns are ``channel@-lag``, oldest first, with a
-        channel ``present``.
+        ``leverage_1``, ... (tanh of the mean fall over the volatility of 22 bars),
+        ``log_ewma_variance``, ``log_vix``, ..., ``asset``. With ``last`` = k the columns are
+        ``channel@-lag``, oldest first, with a channel ``present``.
 
         ``y`` is the mean variance of the next ``horizon`` bars, ``until`` the date of the last of
         them (both missing where there is none), ``when`` the date, ``who`` the asset; ``aside``
@@ -127,9 +138,9 @@ def har(
     _check(forms, floor, last)
     need_columns(frame, [*([leverage] if leverage else []), *exog, *aside], "HAR features")
     found = _set_out(frame, variance, leverage, floor, max_gap)
-    reach = _reach(lengths, leverage, variance in frame)
+    reach = _reach(lengths, leverage, ewma, variance in frame)
     with np.errstate(divide="ignore", invalid="ignore"):
-        columns = list(_columns(frame, found, lengths, forms, market, exog))
+        columns = list(_columns(frame, found, lengths, forms, market, ewma, exog))
     names = [name for name, _ in columns]
     values = np.array([part for _, part in columns], dtype=np.float32)
     label = forward_mean(found, found.columns["variance"], horizon)
@@ -156,7 +167,9 @@ def har(
     )
 
 
-def har_days(*, lags: Sequence[int] = LAGS, leverage: str = "", last: int = 1) -> int:
+def har_days(
+    *, lags: Sequence[int] = LAGS, leverage: str = "", ewma: bool = False, last: int = 1
+) -> int:
     """Return how many days of history ``har`` needs for the same parameters.
 
     Bars at least this old change no bit of a row's features.
@@ -167,7 +180,7 @@ def har_days(*, lags: Sequence[int] = LAGS, leverage: str = "", last: int = 1) -
     >>> har_days()
     160
     """
-    reach = _reach(checked_lengths(lags, 1, "lags"), leverage, given=False)
+    reach = _reach(checked_lengths(lags, 1, "lags"), leverage, ewma, given=False)
     return days_of(reach) + days_of(FAULT_BARS) + (days_of(last) if last > 1 else 0)
 
 
@@ -179,9 +192,9 @@ def _check(forms: Sequence[str], floor: float, last: int) -> None:
     checked_lengths([last], 1, "last")
 
 
-def _reach(lengths: Sequence[int], leverage: str, given: bool) -> int:
+def _reach(lengths: Sequence[int], leverage: str, ewma: bool, given: bool) -> int:
     """Return the bars that a row needs: a return, and what is made of one, needs the bar before."""
-    bars = max(*lengths, SIGMA_BARS) if leverage else max(lengths)
+    bars = max(*lengths, SIGMA_BARS if leverage else 1, EWMA_BARS if ewma else 1)
     return bars if given and not leverage else bars + 1
 
 
@@ -224,6 +237,7 @@ def _columns(
     lengths: Sequence[int],
     forms: Sequence[str],
     market: bool,
+    ewma: bool,
     exog: Sequence[str],
 ) -> Features:
     """Yield name and values of each feature, place by place."""
@@ -240,6 +254,8 @@ def _columns(
         sigma = np.sqrt(means(variance, [SIGMA_BARS])[SIGMA_BARS])
         for n, fall in leverages(found.columns["change"], sigma, lengths).items():
             yield f"leverage_{n}", fall
+    if ewma:
+        yield "log_ewma_variance", np.log(ewma_variance(variance))
     for name in exog:
         values = numbers(frame, name)
         refuse(values <= 0, frame, name, "its log is a feature, so it must be above 0 or missing")

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from fintech_dl import artefact
 from fintech_dl.cards import duration
 from fintech_dl.data.frames import Reading, read_file, write_quarantine
+from fintech_dl.data.gaps import put_back
 from fintech_dl.errors import DataError
 from fintech_dl.evaluation.alerts import decide
 from fintech_dl.pipelines import make_table
-from fintech_dl.scoring.opened import Done, Opened
+from fintech_dl.scoring.opened import NO_WINDOW, Done, Opened
 from fintech_dl.table import Table
 
 
@@ -34,7 +37,7 @@ def score_at_length(
     past = (
         None if history is None else read_file(history, opened.dataset, as_of=as_of, scoring=True)
     )
-    scores = loaded.score(new.frame, None if past is None else past.frame)
+    scores, new = loaded.score(new, past)
     return Done(
         rows=len(scores),
         alerts=int(scores["alert"].sum()) if "alert" in scores else None,
@@ -49,31 +52,69 @@ class Loaded:
 
     def __init__(self, opened: Opened) -> None:
         self.opened = opened
-        self.scores_of = artefact.scorer(opened.files, opened.folder)
+        self.model = None  # asked for intervals, which no graph gives
+        forecast = opened.pipeline.forecast
+        if forecast is not None and forecast.intervals is not None:
+            self.model = artefact.to_model(opened.files, opened.folder)
+        self.scores_of = artefact.scorer(opened.files, opened.folder, self.model)
 
-    def score(self, new: pd.DataFrame, past: pd.DataFrame | None) -> pd.DataFrame:
-        """Return the scores of clean rows, given the clean rows before them."""
+    def score(self, new: Reading, past: Reading | None) -> tuple[pd.DataFrame, Reading]:
+        """Return the scores of clean rows, given the clean rows before them.
+
+        Rows of which the features cannot be made (a bar is missing in their window) join those set
+        aside: what was read comes back with them.
+        """
         if self.opened.pipeline.history and past is None:
             raise self.opened.no_history()
-        rows = new if past is None else self._joined(new, past)
-        at = np.arange(len(rows) - len(new), len(rows))
-        table = make_table(self.opened.pipeline.table, rows)
+        rows = new.frame if past is None else self._joined(new.frame, past.frame)
+        gaps = [one.gaps for one in (past, new) if one is not None and one.gaps is not None]
+        whole, origin = put_back(rows, pd.concat(gaps) if gaps else None)
+        table = make_table(self.opened.pipeline.table, whole)
         if past is not None:
             self._check_labels(table)
+        if len(table) < len(whole) and table.aside is not None:
+            origin = origin[table.aside["row"].to_numpy()]
+        first = len(rows) - len(new.frame)
+        at = np.flatnonzero(origin >= first)
+        kept = origin[at] - first
         features = table.X.iloc[at]
-        found = pd.DataFrame(index=range(len(new)))
+        found = pd.DataFrame(index=range(len(kept)))
         contract = self.opened.dataset.contract
-        for name in (contract.key, contract.time):
+        for name in (contract.key, contract.time, contract.asset):
             if name:
-                found[name] = new[name].to_numpy()
+                found[name] = new.frame[name].to_numpy()[kept]
         found["score"] = self.scores_of(features)
+        if self.model is not None:
+            found["low"], found["high"] = self.model.predict_interval(features)
         decision = self.opened.pipeline.decision
         if decision is not None:
             aside = table.aside.iloc[at] if table.aside is not None else pd.DataFrame()
             amount = aside[decision.amount].to_numpy() if decision.amount else None
             when = None if table.when is None else table.when.iloc[at]
             found["alert"] = decide(decision, found["score"].to_numpy(), amount, when)
-        return found
+        return found, self._without(new, kept)
+
+    def _without(self, new: Reading, kept: NDArray[np.int64]) -> Reading:
+        """Return what was read with the rows that are not kept among those set aside."""
+        left = np.setdiff1d(np.arange(len(new.frame)), kept)
+        if not len(left) or new.rows is None:
+            return new
+        names = {name: rule.source or name for name, rule in self.opened.dataset.columns.items()}
+        rows = new.frame.iloc[left].rename(columns=names)
+        rows = rows.assign(source_row=new.rows[left], reason=NO_WINDOW)
+        facts = new.facts
+        return replace(
+            new,
+            frame=new.frame.iloc[kept].reset_index(drop=True),
+            quarantined=pd.concat([new.quarantined, rows], ignore_index=True),
+            facts={
+                **facts,
+                "rows_used": len(kept),
+                "rows_quarantined": facts["rows_quarantined"] + len(left),
+                "quarantine_reasons": {**facts["quarantine_reasons"], NO_WINDOW: len(left)},
+            },
+            rows=new.rows[kept],
+        )
 
     def _joined(self, new: pd.DataFrame, past: pd.DataFrame) -> pd.DataFrame:
         """Return past and new rows as one frame, or say why they do not fit together."""

@@ -12,6 +12,8 @@ from fintech_dl.cards import DatasetCard, PipelineCard
 from fintech_dl.errors import ArtefactError, CardError, UsageError
 from fintech_dl.records import build
 
+NO_WINDOW = "window:not_full"  # reason: a bar that the features need is missing or faulty
+
 Card = TypeVar("Card", PipelineCard, DatasetCard)
 
 

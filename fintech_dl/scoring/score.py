@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from fintech_dl import artefact
 from fintech_dl.errors import DataError
 from fintech_dl.publishing import alone, publishing
-from fintech_dl.scoring.opened import Opened, open_artefact
+from fintech_dl.scoring.opened import NO_WINDOW, Opened, open_artefact
 from fintech_dl.scoring.place import check_place
 
 if TYPE_CHECKING:
@@ -51,9 +51,11 @@ def score(
     Returns
     -------
     DataFrame
-        One line per row that keeps the contract, in time order: key, time, ``score`` (higher = more
-        likely positive) and, if the card has a decision, ``alert``. Rows that break the contract
-        are in ``attrs["quarantined"]``, with their reasons, and a warning counts them.
+        One line per row that keeps the contract, in time order: key, time, asset, ``score`` (higher
+        = more likely positive; of a forecast the number itself), if the card asks for intervals
+        ``low`` and ``high``, and if it has a decision ``alert``. Rows that break the contract, or
+        whose window of bars is not full, are in ``attrs["quarantined"]``, with their reasons, and a
+        warning counts them.
 
     Raises
     ------
@@ -80,7 +82,7 @@ def score(
     """
     import pandas as pd
 
-    from fintech_dl.data.contract import apply_contract
+    from fintech_dl.data.frames import read_rows
     from fintech_dl.scoring.frames import Loaded
 
     opened = open_artefact(folder)
@@ -88,13 +90,12 @@ def score(
     now = pd.Timestamp.now("UTC")
     past = None
     if history is not None:
-        past, left_out = apply_contract(history, opened.dataset, as_of=now, scoring=True)
-        _warn(left_out, history, opened, "left out of the history")
-    clean, quarantined = apply_contract(frame, opened.dataset, as_of=now, scoring=True)
-    scores = loaded.score(clean, past)
-    if len(quarantined):
-        scores.attrs["quarantined"] = quarantined
-        _warn(quarantined, frame, opened, "not scored, and are in .attrs['quarantined']")
+        past = read_rows(history, opened.dataset, as_of=now)
+        _warn(past.quarantined, history, opened, "left out of the history")
+    scores, new = loaded.score(read_rows(frame, opened.dataset, as_of=now), past)
+    if len(new.quarantined):
+        scores.attrs["quarantined"] = new.quarantined
+        _warn(new.quarantined, frame, opened, "not scored, and are in .attrs['quarantined']")
     return scores
 
 
@@ -181,8 +182,9 @@ def _score_file(
 
 def _warn(rows: pd.DataFrame, of: pd.DataFrame, opened: Opened, what: str) -> None:
     if len(rows):
+        short = " or lack a full window of bars" if (rows["reason"] == NO_WINDOW).any() else ""
         warnings.warn(
             f"{len(rows)} of {len(of)} rows break the contract of dataset "
-            f"{opened.dataset.name!r} and were {what}; the first: {rows['reason'].iloc[0]}",
+            f"{opened.dataset.name!r}{short} and were {what}; the first: {rows['reason'].iloc[0]}",
             stacklevel=3,
         )

@@ -4,7 +4,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from fintech_dl.evaluation.charts import Axis, Guide, Line, curves, dots, timeline
+from fintech_dl.evaluation.charts import Axis, Guide, Line, bars, curves, dots, timeline
 from fintech_dl.evaluation.svg import N_STYLES, swatch
 
 
@@ -71,6 +71,49 @@ def test_days_break_between_folds_and_are_written_as_days():
     (drawn,) = (e for e in ElementTree.fromstring(svg).iter("path") if "2.2" in e.get("style", ""))
     assert drawn.get("d").count("M") == 2
     assert {"8 Aug", "22 Aug"} <= set(texts(svg)) or "8 Aug" in texts(svg)
+
+
+@pytest.mark.parametrize("step", [1, 7, 30])
+def test_days_do_not_break_at_the_usual_step_nor_at_holidays(step):
+    start = np.datetime64("2018-01-01")
+    days = start + step * np.arange(60)
+    if step == 1:
+        days = np.array([d for d in days if np.is_busday(d) and str(d)[5:] != "01-15"])
+    svg = curves(
+        [Line([str(d) for d in days], [1.0] * len(days))], "alt", Axis("", "day"), Axis("")
+    )
+    (drawn,) = (e for e in ElementTree.fromstring(svg).iter("path") if "2.2" in e.get("style", ""))
+    assert drawn.get("d").count("M") == 1
+
+
+def test_many_days_are_thinned_and_still_break_between_folds():
+    days = np.datetime64("1990-01-01") + np.r_[np.arange(9000), np.arange(11000, 14000)]
+    noise = np.random.default_rng(0).normal(size=len(days))
+    svg = curves([Line([str(d) for d in days], noise)], "alt", Axis("", "day"), Axis(""))
+    (drawn,) = (e for e in ElementTree.fromstring(svg).iter("path") if "2.2" in e.get("style", ""))
+    assert drawn.get("d").count("M") == 2
+    assert len(svg) < 40_000
+
+
+def test_bars_reach_from_zero_to_their_values_with_room_for_their_names():
+    values = [0.1, -0.05, None, 0.2]
+    svg = bars(["Jan 2016", "Feb 2016", "Mar 2016", "Apr 2016"], values, "alt", "month", "rank IC")
+    drawn = [points[:, 1] for points in paths(svg, "s0")]
+    heights = [points[0] - points[2] for points in drawn if len(points) >= 3]
+    assert [h / heights[0] for h in heights] == pytest.approx([1, -0.5, 2])
+    assert {"Jan 2016", "Apr 2016", "month", "rank IC"} <= set(texts(svg))
+    months = [f"{m} {y}" for y in range(2010, 2020) for m in ("Jan", "Jul")]
+    shown = set(texts(bars(months, [0.1] * 20, "alt", "", ""))) & set(months)
+    assert 3 <= len(shown) <= 7
+
+
+def test_dots_stand_beside_a_line_to_compare_with():
+    rows = [("a", 80.0, 78.0, 82.0, 0), ("b", 90.0, 88.0, 92.0, 1)]
+    svg = dots(rows, "alt", "%", at=90.0)
+    (line,) = paths(svg, "mark")
+    middle = paths(svg, "s1", 2.2)[0][:, 0].mean()
+    assert line[:, 0] == pytest.approx([middle, middle], abs=0.01)
+    assert paths(dots(rows, "alt", "%"), "mark") == []
 
 
 def test_a_long_curve_is_thinned_but_keeps_ends_and_steps():

@@ -54,6 +54,15 @@ def test_har_is_least_squares():
     np.testing.assert_allclose(found.coefficients_[0, 1:], second.coef_)
 
 
+def test_har_of_logarithms_is_that_of_the_variances():
+    X, y = book()
+    logs = np.log(X[LEVELS])
+    for weighted in (False, True):
+        plain = HAR(LEVELS, weighted=weighted).fit(X, y).predict(X)
+        found = HAR(LEVELS, weighted=weighted, log=True).fit(logs, y).predict(logs)
+        np.testing.assert_allclose(found, plain, rtol=1e-9)
+
+
 def test_har_forecasts_no_variance_below_those_seen():
     X = pd.DataFrame({"rv_1": [1.0, 2.0, 3.0]})
     model = HAR().fit(X, [1.0, 2.0, 3.0])

@@ -8,6 +8,7 @@ from fintech_dl.evaluation.wording import (
     metric,
     moment,
     number,
+    p_value,
     percent,
     seconds,
 )
@@ -46,6 +47,9 @@ def test_number(value, places, sign, written):
         ([-250.0], 0),
         ([0.05, 0.01], 4),
         ([0.005], 5),
+        ([0.0004], 6),
+        ([0.0000312], 7),
+        ([1e-12], 9),
         ([0.0], 3),
         ([None, float("nan")], 3),
         ([], 3),
@@ -87,6 +91,13 @@ def test_percent(share, written):
         ("ece", "ECE", False),
         ("savings", "Savings", True),
         ("my_own_metric", "my own metric", True),
+        ("qlike", "QLIKE", False),
+        ("absolute_error", "MAE", False),
+        ("bias", "Bias", None),
+        ("ic", "IC", True),
+        ("rank_ic", "Rank IC", True),
+        ("r2", "R²", True),
+        ("mcc", "MCC", True),
     ],
 )
 def test_metric(name, short, higher):
@@ -96,7 +107,11 @@ def test_metric(name, short, higher):
 
 
 @pytest.mark.parametrize(
-    "name", ["average_precision", "roc_auc", "brier", "log_loss", "ece", "savings"]
+    "name",
+    [
+        *("average_precision", "roc_auc", "brier", "log_loss", "ece", "savings"),
+        *("qlike", "mse", "mae", "r2", "ic", "rank_ic", "mcc"),
+    ],
 )
 def test_direction_agrees_with_the_evaluation(name):
     outcomes = pytest.importorskip("fintech_dl.evaluation.outcomes")
@@ -148,6 +163,14 @@ def test_moment(value, text):
 )
 def test_seconds(value, text):
     assert seconds(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.0314, ".031"), (0.0009, "< .001"), (0.001, ".001"), (None, "\N{EN DASH}")],
+)
+def test_p_value(value, text):
+    assert p_value(value) == text
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,16 @@ def test_the_terms_are_means_of_the_last_day_week_and_month():
     assert table.X.attrs["left_out"] == {"too_few_bars": 63}
 
 
+def test_the_exponential_mean_is_riskmetrics():
+    table = har(FRAME, variance="rv", ewma=True)
+    a, rv = table.rows(table.who == "A"), own("rv").to_numpy()
+    weights = 0.94 ** np.arange(75)
+    expected = rv[:75][::-1] @ weights / weights.sum()
+    assert np.exp(a.X["log_ewma_variance"][0]) == pytest.approx(expected, rel=1e-5)
+    assert a.when[0] == own("date")[74]
+    assert har_days(ewma=True) > har_days()
+
+
 def test_the_target_is_the_mean_variance_to_come():
     table = har(FRAME, variance="rv", horizon=5)
     a, rv = table.rows(table.who == "A"), own("rv")
