@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ import numpy as np
 from speed_rounds import fastest, in_turns, timed
 
 Fit = Callable[[int], Any]  # trains for so many epochs
+WINDOWS = {"lstm": (30, 8), "windows": (60, 6)}  # steps and channels; else 32 columns
 SHORT, LONG = 2, 6  # epochs of two fits, whose difference holds neither compiling nor set-up
+SIZES = {"mlp": (32, 1024, 200_000), "lstm": (240, 256, 20_000)}  # columns, batch, rows
 # steps_per_execution and jit_compile of bare Keras; JAX without jit runs each operation alone
 SETTINGS = {
     "tensorflow": [(1, "auto"), (32, "auto"), (1, False), (32, False)],
@@ -35,10 +38,10 @@ def numbers(rows: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
     return X, X[:, 0] * X[:, 1] + X[:, 2]
 
 
-def per_epoch(fit: Fit) -> float:
+def per_epoch(fit: Fit, short: int = SHORT, long: int = LONG) -> float:
     """Return the seconds of one epoch of a network that is compiled already."""
-    seconds = timed(lambda: fit(LONG)) - timed(lambda: fit(SHORT))
-    return max(seconds / (LONG - SHORT), 1e-6)
+    seconds = timed(lambda: fit(long)) - timed(lambda: fit(short))
+    return max(seconds / (long - short), 1e-6)
 
 
 def keras_model(kind: str) -> Any:
@@ -47,7 +50,7 @@ def keras_model(kind: str) -> Any:
     if kind == "mlp":
         inner = [Input((32,)), *(layers.Dense(256, activation="relu") for _ in range(2))]
     else:
-        inner = [Input((30, 8)), layers.LSTM(64)]
+        inner = [Input(WINDOWS[kind]), layers.LSTM(64)]
     return Sequential([*inner, layers.Dense(1)])
 
 
@@ -59,13 +62,14 @@ def keras_fit(kind: str, X: np.ndarray, y: np.ndarray, batch: int, steps: int, j
     return lambda epochs: model.fit(X, y, batch_size=batch, epochs=epochs, verbose=0)
 
 
-def training(kind: str, quick: bool) -> dict[str, Any]:
+def beside_keras(
+    kind: str, X: Any, y: Any, batch: int, tries: Any, rounds: int, **epochs: int
+) -> dict[str, Any]:
     """Time an epoch of ours and of bare Keras with its fastest settings."""
     from fintech_dl import LSTM, MLP, NeuralRegressor
 
-    columns, batch, rows = (32, 1024, 200_000) if kind == "mlp" else (240, 256, 20_000)
-    network = MLP(units=(256, 256)) if kind == "mlp" else LSTM(units=64, channels=8)
-    X, y = numbers(rows // 20 if quick else rows, columns)
+    shape = WINDOWS.get(kind, (len(X[0]),))
+    network = MLP(units=(256, 256)) if kind == "mlp" else LSTM(units=64, channels=shape[1])
 
     def ours(epochs: int) -> Any:
         model = NeuralRegressor(
@@ -73,18 +77,26 @@ def training(kind: str, quick: bool) -> dict[str, Any]:
         )
         return model.set_params(schedule="constant", random_state=0).fit(X, y)
 
-    shaped = X if kind == "mlp" else X.reshape(len(X), 30, 8)
+    shaped = X.reshape(len(X), *shape)
     fits = {
         f"steps_per_execution={steps}, jit_compile={jit}": keras_fit(
             kind, shaped, y, batch, steps, jit
         )
-        for steps, jit in (settings()[:2] if quick else settings())
+        for steps, jit in tries
     }
     for fit in (ours, *fits.values()):
         fit(1)
-    best = fastest({name: partial(per_epoch, fit) for name, fit in fits.items()})
-    tasks = {"ours": partial(per_epoch, ours), "keras": partial(per_epoch, fits[best])}
-    return {"rows": len(X), "keras_settings": best, **in_turns(tasks, 2 if quick else 5)}
+    best = fastest({name: partial(per_epoch, fit, **epochs) for name, fit in fits.items()})
+    sides = {"ours": ours, "keras": fits[best]}
+    tasks = {name: partial(per_epoch, fit, **epochs) for name, fit in sides.items()}
+    return {"rows": len(X), "keras_settings": best, **in_turns(tasks, rounds)}
+
+
+def training(kind: str, quick: bool) -> dict[str, Any]:
+    columns, batch, rows = SIZES[kind]
+    X, y = numbers(rows // 20 if quick else rows, columns)
+    tries = settings()[:2] if quick else settings()
+    return beside_keras(kind, X, y, batch, tries, 2 if quick else 5)
 
 
 def mlp(quick: bool) -> dict[str, Any]:
@@ -95,17 +107,17 @@ def lstm(quick: bool) -> dict[str, Any]:
     return training("lstm", quick)
 
 
-def torch_training(kind: str, quick: bool) -> dict[str, Any]:
+def in_torch(kind: str, X: Any, y: Any, batch: int, rounds: int, **epochs: int) -> dict[str, Any]:
     """Time an epoch of a plain PyTorch loop, with Adam fused and not."""
-    try:
-        import torch
-    except ImportError:
-        return {"absent": True}
+    import torch
+
+    shape = WINDOWS.get(kind, (len(X[0]),))
 
     class Recurrent(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.lstm, self.head = torch.nn.LSTM(8, 64, batch_first=True), torch.nn.Linear(64, 1)
+            self.lstm = torch.nn.LSTM(shape[-1], 64, batch_first=True)
+            self.head = torch.nn.Linear(64, 1)
 
         def forward(self, x: Any) -> Any:
             return self.head(self.lstm(x)[0][:, -1])
@@ -114,9 +126,7 @@ def torch_training(kind: str, quick: bool) -> dict[str, Any]:
         a, b, c = (torch.nn.Linear(*size) for size in ((32, 256), (256, 256), (256, 1)))
         return torch.nn.Sequential(a, torch.nn.ReLU(), b, torch.nn.ReLU(), c)
 
-    columns, batch, rows = (32, 1024, 200_000) if kind == "mlp" else (240, 256, 20_000)
-    X, y = (torch.from_numpy(part) for part in numbers(rows // 20 if quick else rows, columns))
-    X = X if kind == "mlp" else X.reshape(len(X), 30, 8)
+    rows, target = torch.from_numpy(X.reshape(len(X), *shape)), torch.from_numpy(y)
 
     def fit(fused: bool) -> Fit:
         model = dense() if kind == "mlp" else Recurrent()
@@ -124,9 +134,9 @@ def torch_training(kind: str, quick: bool) -> dict[str, Any]:
 
         def run(epochs: int) -> None:
             for _ in range(epochs):
-                for at in torch.randperm(len(X)).split(batch):
+                for at in torch.randperm(len(rows)).split(batch):
                     optimizer.zero_grad()
-                    loss = torch.nn.functional.mse_loss(model(X[at])[:, 0], y[at])
+                    loss = torch.nn.functional.mse_loss(model(rows[at])[:, 0], target[at])
                     loss.backward()
                     optimizer.step()
 
@@ -134,10 +144,18 @@ def torch_training(kind: str, quick: bool) -> dict[str, Any]:
         return run
 
     tasks = {
-        name: partial(per_epoch, fit(fused)) for name, fused in (("fused", True), ("plain", False))
+        name: partial(per_epoch, fit(fused), **epochs)
+        for name, fused in (("fused", True), ("plain", False))
     }
-    found = in_turns(tasks, 2 if quick else 5)
-    return {"rows": len(X), "threads": torch.get_num_threads(), **found}
+    return {"rows": len(X), "threads": torch.get_num_threads(), **in_turns(tasks, rounds)}
+
+
+def torch_training(kind: str, quick: bool) -> dict[str, Any]:
+    if find_spec("torch") is None:
+        return {"absent": True}
+    columns, batch, rows = SIZES[kind]
+    X, y = numbers(rows // 20 if quick else rows, columns)
+    return in_torch(kind, X, y, batch, 2 if quick else 5)
 
 
 def torch_mlp(quick: bool) -> dict[str, Any]:
