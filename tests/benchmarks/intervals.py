@@ -2,7 +2,7 @@
 
 Run in the repository, with index_daily.parquet and sp500_stocks_5yr.parquet in FINTECH_DL_DATA:
 
-    FINTECH_DL_DATA=../shared/data python tests/benchmarks/intervals.py
+    FINTECH_DL_DATA=/my/data python tests/benchmarks/intervals.py
 
 Speed and window of the adaptive intervals are chosen on rows before the test. It takes about 20
 minutes on 2 cores.
@@ -294,7 +294,7 @@ def main() -> None:
         "years: lowest and highest coverage of a year; each year is in the JSON file.",
         "Bar: coverage .88 to .92 in every third of realised volatility.",
     ]
-    command = "FINTECH_DL_DATA=../shared/data python tests/benchmarks/intervals.py"
+    command = "FINTECH_DL_DATA=/my/data python tests/benchmarks/intervals.py"
     print(write_result("intervals", rows, notes, command, raw=raw))
 
 
