@@ -197,7 +197,7 @@ def _backend(backend: str) -> Finding:
 
 
 def _leaks(name: str) -> Iterator[Finding]:
-    code, out, last = _process(TRY_LEAKS, name, seconds=LONGEST)
+    code, out, last = _process(TRY_LEAKS, name, longest=LONGEST)
     failed = [("card", False, f"the checks broke off: {last}")]
     found = json.loads(out.splitlines()[-1]) if code == 0 else failed
     for what, passed, text in found:
@@ -205,9 +205,10 @@ def _leaks(name: str) -> Iterator[Finding]:
 
 
 def _process(
-    code: str, *words: str, seconds: int = SECONDS, **environment: str
+    code: str, *words: str, longest: int | None = None, **environment: str
 ) -> tuple[int, str, str]:
     """Run Python code in a process of its own; return exit code, stdout and its last word."""
+    seconds = longest or SECONDS
     env = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **environment}
     line = [sys.executable, "-c", code, *words]
     try:

@@ -25,22 +25,22 @@ RESAMPLES = 1000
 class Scored:
     """A model, or a baseline, and what it scored: one outcome per fold.
 
-    ``bands`` are the intervals of each fold, if any; ``reason`` says why a baseline did not run;
-    ``train`` is the outcome on the latest fold's
-    training rows; ``probabilities`` is whether scores are probabilities.
+    ``reason`` says why a baseline did not run; ``train`` is the outcome on the latest fold's
+    training rows; ``probabilities`` is whether scores are probabilities; ``bands`` are the
+    intervals of each fold, if any.
     """
 
     name: str
     title: str
     is_baseline: bool
     outcomes: list[Outcome] = field(default_factory=list)
-    bands: list[Bands] = field(default_factory=list)
     train: Outcome | None = None
     fit_seconds: float = 0.0
     rows_per_second: float = 0.0
     peak_memory_mb: float = 0.0
     probabilities: bool = True
     reason: str = ""
+    bands: list[Bands] = field(default_factory=list)
 
 
 def evidence(

@@ -69,7 +69,7 @@ def scored_of(kind, table, parts, noises=(0.5, 2.0), bands=False):
                 ends.append(Bands(at, 1.6 * spread - score, 2.1 * spread - score))
         name = "model" if i == 0 else "a"
         title = ("MLP", "Ridge")[i]
-        found.append(Scored(name, title, i > 0, outcomes, ends, probabilities=not numbers))
+        found.append(Scored(name, title, i > 0, outcomes, bands=ends, probabilities=not numbers))
     return found
 
 
