@@ -39,6 +39,14 @@ TOLD = {
         r"^segment +$",
         r"^3 +\d+ +\d+\.\d+ +\d+\.\d+",
     ],
+    "markets": [
+        r"^volatility: .* (best|only) baseline.*Diebold-Mariano t = [+-]\d",
+        r"^stock-ranking: .*Newey-West t = [+-]\d",
+        r"^Best tenth less worst tenth: Sharpe -?\d+\.\d\d, after 5 bp -?\d+\.\d\d$",
+        r"^Of the outcomes \d+\.\d% lie in intervals for 90%:$",
+        r"^Log price in five days over that of \d{4}-\d\d-\d\d, and its interval:$",
+        r"^ *\S+ +[+-]0\.\d{4} -0\.\d{4} \+0\.\d{4}$",
+    ],
     "sklearn_pipeline_and_search": [
         r"^best of 4: \{.*model__network__units",
         r"^  calibrated +AP 0\.\d{3}, Brier score 0\.0\d+$",
