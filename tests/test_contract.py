@@ -41,13 +41,13 @@ ONE_PER_FAMILY = [
     NeuralEncoder(network=Autoencoder(units=8, code=2), **FAST),
     NeuralRegressor(network=LSTM(units=8), **{**FAST, "epochs": 100}),
     NeuralClassifier(network=CNN(filters=8, hidden=16), **FAST),
-    NeuralClassifier(network=GRU(units=8), **FAST),
     NeuralClassifier(network=TabM(k=4, units=16), **FAST),
     NeuralClassifier(network=Scorecard(), **FAST),
     NeuralClassifier(network=RealMLP(units=16), **FAST),
 ]
 OTHERS = [
     NeuralRegressor(network=GRU(units=8), **{**FAST, "epochs": 100}),
+    NeuralClassifier(network=GRU(units=8), **FAST),
     NeuralClassifier(network=LSTM(units=8), **FAST),
     NeuralRegressor(network=CNN(filters=8, hidden=16), **FAST),
     NeuralClassifier(network=RNN(units=8), **FAST),

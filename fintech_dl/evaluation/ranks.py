@@ -74,22 +74,25 @@ def information_coefficient(
     [1.0, 0.5]
     """
     rows = _rows(dates, y=y, score=score).dropna()
-    count = rows.groupby("date")["y"].transform("size")
-    rows = rows[count >= fewest]
-    if rows.empty:
+    days, date, count = np.unique(rows["date"], return_inverse=True, return_counts=True)
+    many = count >= fewest
+    if not many.any():
         raise DataError(
             f"information_coefficient: no date has {fewest} assets with score and return"
         )
-    values, by = rows[["y", "score"]], rows["date"]
+    rows, date, count = rows[many[date]], (np.cumsum(many) - 1)[date[many[date]]], count[many]
+    given = values = rows[["y", "score"]]
     if rank:
-        values = values.groupby(by).rank()
-    values = values - values.groupby(by).transform("mean")
-    both = (values["y"] * values["score"]).groupby(by).sum()
-    spread = (values**2).groupby(by).sum()
-    largest = values.abs().groupby(by).max()
-    flat = (largest <= 1e-12 * rows[["y", "score"]].abs().groupby(by).max()).any(axis=1)
-    root = np.sqrt(spread["y"]) * np.sqrt(spread["score"])
-    return (both / root.where(~flat)).rename("rank_ic" if rank else "ic")
+        values = values.groupby(date).rank()
+    start = np.cumsum(count) - count  # rows are in time order
+    parts = values.to_numpy() - (np.add.reduceat(values.to_numpy(), start) / count[:, None])[date]
+    both = np.add.reduceat(parts[:, 0] * parts[:, 1], start)
+    roots = np.sqrt(np.add.reduceat(parts**2, start))
+    largest, scale = (np.maximum.reduceat(np.abs(p), start) for p in (parts, given.to_numpy()))
+    found = np.full(len(count), np.nan)
+    np.divide(both, roots.prod(axis=1), out=found, where=(largest > 1e-12 * scale).all(axis=1))
+    index = pd.Index(days[many], name="date")
+    return pd.Series(found, index, name="rank_ic" if rank else "ic")
 
 
 def summarise(coefficients: pd.Series[Any], *, horizon: int = 1) -> Coefficients:
