@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
 from fintech_dl.networks.base import Tensor, as_tuple, hyperparameters, keras
@@ -64,6 +66,9 @@ class NHiTS(OwnScaleNetwork):
     units: Width = 16
     activation: Activation = "relu"
     dropout: Share = 0.0
+
+    # JAX adds up the line through the knots in another order in larger blocks
+    block_rows: ClassVar[tuple[int, ...]] = (256,)
 
     def check(self) -> None:
         """Raise ValueError for a parameter that is out of range."""
