@@ -93,7 +93,7 @@ def try_card(name: str) -> tuple[str, str]:
         cards.dataset_card(card.dataset)
         table_function(card.table)
         check_history(card)
-        numbers = card.forecast is not None and card.forecast.kind != "direction"
+        numbers = cards.forecasts_numbers(card)
         for word in card.metrics:
             metric(word, numbers=numbers)
         build_pipeline(card)

@@ -14,7 +14,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
 from fintech_dl.artefact import scorer, to_files
-from fintech_dl.cards import PipelineCard
+from fintech_dl.cards import PipelineCard, forecasts_numbers
 from fintech_dl.errors import CardError, NotInstalledError, UsageError, told_as
 from fintech_dl.evaluation.baselines import score_rows, with_preprocessing
 from fintech_dl.evaluation.calibration import CalibratedClassifier
@@ -202,7 +202,7 @@ def outcome_of(card: PipelineCard, table: Table, at: Any, score: Any) -> Outcome
         when=rows.when,
         who=rows.who,
         amount=aside[column] if column and column in aside else None,
-        numbers=card.forecast is not None and card.forecast.kind != "direction",
+        numbers=forecasts_numbers(card),
         returns=aside.get("forward_return") if card.forecast else None,
         horizon=parameter_of(card.table, "horizon") or 1 if card.forecast else None,
     )

@@ -22,6 +22,7 @@ from fintech_dl.cards import (
     PipelineCard,
     Validation,
     dataset_card,
+    forecasts_numbers,
     nearest,
     pipeline_card,
 )
@@ -135,7 +136,7 @@ def run_pipeline(
     check_history(card)
     models = candidates(card, set_params or {}, seed)
     wanted = check_search(card, models[0][2], set_params or {}) if search else None
-    numbers = card.forecast is not None and card.forecast.kind != "direction"
+    numbers = forecasts_numbers(card)
     for name in card.metrics:
         metric(name, numbers=numbers)
     require("matplotlib", "report")

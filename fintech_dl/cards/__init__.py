@@ -18,6 +18,7 @@ from fintech_dl.cards.pipelines import (
     Search,
     Test,
     check_pipeline,
+    forecasts_numbers,
 )
 from fintech_dl.cards.splits import Split, duration
 from fintech_dl.cards.validation import Validation
@@ -43,6 +44,7 @@ __all__ = [
     "Validation",
     "dataset_card",
     "duration",
+    "forecasts_numbers",
     "names",
     "nearest",
     "pipeline_card",

@@ -141,11 +141,16 @@ def check_pipeline(card: PipelineCard, where: str) -> None:
         raise CardError(f'{where}: each [[step]] needs its own name, the last one "model": {steps}')
 
 
+def forecasts_numbers(card: PipelineCard) -> bool:
+    """Tell whether a card forecasts numbers; else it tells classes apart, such as up and down."""
+    return card.forecast is not None and card.forecast.kind != "direction"
+
+
 def _refuse_classes(card: PipelineCard, where: str) -> None:
     """Refuse what only makes sense where rows are positives or negatives."""
     kind = card.forecast.kind if card.forecast else ""
     given: dict[str, object] = {"decision": card.decision, "validation": card.validation}
-    if kind != "direction":  # which tells classes apart, up and down
+    if forecasts_numbers(card):
         given["calibration"] = card.calibration
     for key, value in given.items():
         if value is not None:

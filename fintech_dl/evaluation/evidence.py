@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from fintech_dl.evaluation.curves import calibration_curve, precision_recall_cur
 from fintech_dl.evaluation.decisions import by_day, cost_curve, decided, summary
 from fintech_dl.evaluation.interval_record import Bands
 from fintech_dl.evaluation.outcomes import Outcome, evaluate, metric
+from fintech_dl.evaluation.plain import plain
 from fintech_dl.evaluation.resampling import blocks
 from fintech_dl.evaluation.significance import bootstrap, paired_difference, verdict
 
@@ -77,10 +78,11 @@ def evidence(
         scored = [_with_alerts(one, decision) for one in scored]
     present = [one for one in scored if one.outcomes]
     own, rivals = present[0], present[1:]
+    whole = {one.title: forecast_evidence.joined(one.outcomes) for one in present if forecast}
     record: dict[str, Any] = {
-        "models": [_model(one, metrics, decision, forecast, seed) for one in scored],
+        "models": [_model(one, metrics, decision, whole.get(one.title), seed) for one in scored],
         "comparison": [
-            _compared(own, rival, name, forecast, seed)
+            _compared(own, rival, name, whole, seed)
             for rival in rivals
             for name in metrics
             if _fits(own, name) and _fits(rival, name)
@@ -89,7 +91,6 @@ def evidence(
         "decision": {},
     }
     if rivals and forecast:
-        whole = {one.title: forecast_evidence.joined(one.outcomes) for one in present}
         record["verdict"] = forecast_evidence.verdict(whole, metrics[0])
     elif rivals:
         found = verdict(
@@ -118,7 +119,7 @@ def _model(
     one: Scored,
     metrics: Sequence[str],
     decision: Decision | None,
-    forecast: bool,
+    whole: Outcome | None,
     seed: int,
 ) -> dict[str, Any]:
     found: dict[str, Any] = {
@@ -131,26 +132,23 @@ def _model(
     if not one.outcomes:
         return found
     fitting = [name for name in metrics if _fits(one, name)]
-    whole = [forecast_evidence.joined(one.outcomes)] if forecast else one.outcomes
-    intervals = bootstrap(whole, fitting, n=RESAMPLES, seed=seed)
+    intervals = bootstrap(one.outcomes if whole is None else whole, fitting, n=RESAMPLES, seed=seed)
     per_fold = [evaluate(outcome, fitting) for outcome in one.outcomes]
     curves = {}
-    if not forecast:
-        curves["precision_recall"] = _plain(precision_recall_curve(one.outcomes, seed=seed))
-        curves["roc"] = _plain(roc_curve(one.outcomes, seed=seed))
-    if one.probabilities and not whole[0].numbers:
-        curves["calibration"] = _plain(calibration_curve(one.outcomes))
+    if whole is None:
+        curves["precision_recall"] = _columns(precision_recall_curve(one.outcomes, seed=seed))
+        curves["roc"] = _columns(roc_curve(one.outcomes, seed=seed))
+    if one.probabilities and not one.outcomes[0].numbers:
+        curves["calibration"] = _columns(calibration_curve(one.outcomes))
     found |= {
         "metrics": {
             name: {
-                **{key: _number(v) for key, v in value._asdict().items()},
-                "folds": [_number(values[name]) for values in per_fold],
+                **plain(value),
+                "folds": plain([values[name] for values in per_fold]),
             }
             for name, value in intervals.items()
         },
-        "train_metrics": {}
-        if one.train is None
-        else {k: _number(v) for k, v in evaluate(one.train, fitting).items()},
+        "train_metrics": {} if one.train is None else plain(evaluate(one.train, fitting)),
         "fit_seconds": one.fit_seconds,
         "rows_per_second": one.rows_per_second,
         "peak_memory_mb": one.peak_memory_mb,
@@ -159,7 +157,7 @@ def _model(
     if decision and _decidable(one, decision) and one.outcomes[0].when is not None:
         days = pd.concat([by_day(outcome, decision) for outcome in one.outcomes])
         days = days.sort_values("day", kind="stable").assign(day=lambda d: d["day"].astype(str))
-        found["by_day"] = _plain(days)
+        found["by_day"] = _columns(days)
     return found
 
 
@@ -171,21 +169,22 @@ def _with_alerts(one: Scored, decision: Decision) -> Scored:
     return replace(one, outcomes=[decided(o, decision) for o in one.outcomes], train=train)
 
 
-def _compared(own: Scored, rival: Scored, name: str, forecast: bool, seed: int) -> dict[str, Any]:
-    if forecast:
-        ours, theirs = (forecast_evidence.joined(one.outcomes) for one in (own, rival))
+def _compared(
+    own: Scored, rival: Scored, name: str, whole: Mapping[str, Outcome], seed: int
+) -> dict[str, Any]:
+    if whole:
+        ours, theirs = whole[own.title], whole[rival.title]
         told = forecast_evidence.compared(ours, theirs, name, n=RESAMPLES, seed=seed)
-        plain = {key: _number(value) for key, value in told.items()}
-        return {"rival": rival.title, "metric": name, **plain}
+        return {"rival": rival.title, "metric": name, **plain(told)}
     found = paired_difference(own.outcomes, rival.outcomes, name, n=RESAMPLES, seed=seed)
     by_days = all(blocks(outcome).days for outcome in own.outcomes)
     return {
         "rival": rival.title,
         "metric": name,
-        "difference": _number(found.value),
-        "low": _number(found.low),
-        "high": _number(found.high),
-        "p_value": _number(found.p_value),
+        "difference": plain(found.value),
+        "low": plain(found.low),
+        "high": plain(found.high),
+        "p_value": plain(found.p_value),
         "test": f"paired bootstrap of {'days' if by_days else 'rows'}, two-sided",
     }
 
@@ -204,10 +203,9 @@ def _decided(one: Scored, decision: Decision, seed: int) -> dict[str, Any]:
     saved: dict[str, Any] = {"value": found["savings"], "low": None, "high": None}
     if found["savings"] is not None:
         interval = bootstrap(one.outcomes, ["savings"], n=RESAMPLES, seed=seed)["savings"]
-        saved |= {"low": _number(interval.low), "high": _number(interval.high)}
-    plain = {k: _number(v) if isinstance(v, float) else v for k, v in found.items()}
-    curve = _plain(cost_curve(one.outcomes, decision))
-    return {"name": one.name, **plain, "savings": saved, "curve": curve}
+        saved |= {"low": plain(interval.low), "high": plain(interval.high)}
+    curve = _columns(cost_curve(one.outcomes, decision))
+    return {"name": one.name, **plain(found), "savings": saved, "curve": curve}
 
 
 def _decidable(one: Scored, decision: Decision) -> bool:
@@ -220,12 +218,5 @@ def _fits(one: Scored, name: str) -> bool:
     return one.probabilities or name not in ("brier", "log_loss", "ece", "savings", "mcc")
 
 
-def _plain(frame: pd.DataFrame) -> dict[str, list[Any]]:
-    return {str(name): [_number(v) for v in frame[name].tolist()] for name in frame.columns}
-
-
-def _number(value: Any) -> Any:
-    """Return a number as JSON can hold it: NaN and infinity become None."""
-    if isinstance(value, float):
-        return value if value == value and abs(value) != float("inf") else None
-    return value
+def _columns(frame: pd.DataFrame) -> dict[str, list[Any]]:
+    return {str(name): plain(frame[name].tolist()) for name in frame.columns}

@@ -17,7 +17,7 @@ from fintech_dl.errors import UsageError
 from fintech_dl.evaluation.forecasts import absolute_error, qlike, squared_error
 from fintech_dl.evaluation.metrics import Floats, row_log_loss
 from fintech_dl.evaluation.ranks import information_coefficient
-from fintech_dl.evaluation.sums import Blocks, ratio, row_sums, sparse
+from fintech_dl.evaluation.sums import Blocks, day_sums, ratio, row_sums, sparse
 
 if TYPE_CHECKING:
     from fintech_dl.evaluation.outcomes import Outcome
@@ -88,12 +88,7 @@ def order_sums(outcome: Outcome, block: Blocks, n_blocks: int, name: str) -> csr
     """Sum the information coefficients of days; days of too few assets do not count."""
     if outcome.when is None:
         raise UsageError(f"{name} needs the date of each row (`when`), and the table has none")
-    found = by_date(outcome, name)
-    days, first = np.unique(outcome.days, return_index=True)
-    where = block[first][np.isin(days, found.index.to_numpy())]
-    column = np.repeat([0, 1], len(where))
-    values = np.concatenate([found.to_numpy(), np.ones(len(where))])
-    return sparse(np.tile(where, 2), column, values, n_blocks, 2)
+    return day_sums(outcome, by_date(outcome, name), block, n_blocks)
 
 
 def r2_sums(outcome: Outcome, block: Blocks, n_blocks: int) -> csr_array:

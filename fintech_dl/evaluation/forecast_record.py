@@ -21,6 +21,7 @@ from fintech_dl.evaluation.leak_cases import Finding
 from fintech_dl.evaluation.metrics import Floats
 from fintech_dl.evaluation.order_record import ranking, trading
 from fintech_dl.evaluation.outcomes import Outcome, evaluate, metric
+from fintech_dl.evaluation.plain import plain
 from fintech_dl.evaluation.resampling import blocks
 from fintech_dl.evaluation.splits import Fold
 from fintech_dl.table import Table
@@ -154,27 +155,6 @@ def forecast_record(
         record["ranking"] = ranking(run.outcomes, run.rows, run.table)
         record["trading"] = trading(forecast, own)
     return {key: plain(value) for key, value in record.items() if value not in (None, [], {})}
-
-
-def plain(value: Any) -> Any:
-    """Return a value as JSON can hold it: what is no finite number becomes None.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from fintech_dl.evaluation.forecast_record import plain
-    >>> plain({"a": [np.float64(0.5), float("nan")], "b": np.int64(3)})
-    {'a': [0.5, None], 'b': 3}
-    """
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value
 
 
 def _series(run: Told) -> pd.DataFrame:

@@ -351,14 +351,14 @@ def _card_precision_sums(outcome: Outcome, block: Blocks, n_blocks: int, k: int)
             f"card_precision_at_{k} counts cards and cannot respect row weights; leave it out"
         )
     by_day = card_precision_by_day(outcome.y, outcome.score, outcome.who, outcome.when, k)
-    return day_sums(outcome, by_day.to_numpy(), block, n_blocks)
+    return day_sums(outcome, by_day, block, n_blocks)
 
 
 def _precision_sums(outcome: Outcome, block: Blocks, n_blocks: int, k: int) -> csr_array:
-    w, day = outcome.weights, np.unique(outcome.days, return_inverse=True)[1]
-    rows = [np.flatnonzero(day == d) for d in range(day.max() + 1)]
+    w, (days, day) = outcome.weights, np.unique(outcome.days, return_inverse=True)
+    rows = [np.flatnonzero(day == d) for d in range(len(days))]
     values = [precision_at_k(outcome.y[r], outcome.score[r], k, weight=w[r]) for r in rows]
-    return day_sums(outcome, np.array(values), block, n_blocks)
+    return day_sums(outcome, pd.Series(values, days), block, n_blocks)
 
 
 METRICS: dict[str, Metric] = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
@@ -35,12 +36,16 @@ def row_sums(outcome: Outcome, values: Floats, block: Blocks, n_blocks: int) -> 
     return sparse(np.tile(block, 2), column, np.concatenate([w * values, w]), n_blocks, 2)
 
 
-def day_sums(outcome: Outcome, by_day: Floats, block: Blocks, n_blocks: int) -> csr_array:
-    """Sum one value per day over the days of each block, and count the days."""
-    first = np.unique(outcome.days, return_index=True)[1]
-    column = np.repeat([0, 1], len(first))
-    values = np.concatenate([by_day, np.ones(len(first))])
-    return sparse(np.tile(block[first], 2), column, values, n_blocks, 2)
+def day_sums(outcome: Outcome, by_day: pd.Series[Any], block: Blocks, n_blocks: int) -> csr_array:
+    """Sum one value per day, in time order, over the days of each block, and count the days.
+
+    Days that have no value do not count.
+    """
+    days, first = np.unique(outcome.days, return_index=True)
+    where = block[first][np.isin(days, by_day.index.to_numpy())]
+    column = np.repeat([0, 1], len(where))
+    values = np.concatenate([by_day.to_numpy(), np.ones(len(where))])
+    return sparse(np.tile(where, 2), column, values, n_blocks, 2)
 
 
 def sparse(

@@ -25,6 +25,7 @@ from fintech_dl.evaluation.grades import Scale, grade, grade_table, master_scale
 from fintech_dl.evaluation.groups import column_of, groups_in, periods
 from fintech_dl.evaluation.leakage import leakage
 from fintech_dl.evaluation.outcomes import evaluate
+from fintech_dl.evaluation.plain import plain
 from fintech_dl.evaluation.reliability import brier_decomposition, hosmer_lemeshow, spiegelhalter
 from fintech_dl.evaluation.segments import by_segment, rank_stability
 from fintech_dl.evaluation.sensitivity import perturbation
@@ -137,31 +138,6 @@ def validate(
     }
     given: dict[str, Any] = plain(found)
     return given | {"triggers": plain(triggers(given, record.get("data") or {}))}
-
-
-def plain(value: Any) -> Any:
-    """Return nested values as JSON can hold them: a frame a list of lines, NaN as None.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> from fintech_dl.evaluation.validation import plain
-    >>> plain({"grades": pd.DataFrame({"grade": ["1"], "observed": [float("nan")]})})
-    {'grades': [{'grade': '1', 'observed': None}]}
-    """
-    if isinstance(value, pd.DataFrame):
-        return [plain(line) for line in value.to_dict("records")]
-    if hasattr(value, "_asdict"):
-        return plain(value._asdict())
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value
 
 
 def _together(one: Scored, parts: Sequence[Fold]) -> _Tested:
