@@ -4,9 +4,11 @@ Standard library only.
 """
 
 import tomllib
+from copy import deepcopy
 from dataclasses import MISSING, fields
 from datetime import date
 from difflib import get_close_matches
+from functools import cache, lru_cache
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -24,13 +26,19 @@ def nearest(word: str, allowed: list[str]) -> str:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Return the content of a TOML file; CardError names a file that cannot be read."""
+    """Return the content of a TOML file, which nobody may change; CardError names a broken one."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return _parsed(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise CardError(f"{path}: not valid TOML: {error}") from error
     except OSError as error:
         raise CardError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+@lru_cache(maxsize=256)
+def _parsed(text: str) -> dict[str, Any]:
+    """Parse one text once: listing all cards comes by every file five times."""
+    return tomllib.loads(text)
 
 
 def build(cls: type[T], raw: Any, where: str) -> T:
@@ -59,7 +67,7 @@ def build(cls: type[T], raw: Any, where: str) -> T:
     """
     if not isinstance(raw, dict):
         raise CardError(f"{where}: must be a table, got {raw!r}")
-    hints = {k: hint for k, hint in get_type_hints(cls).items() if k not in ("name", "folder")}
+    hints = _hints(cls)  # type: ignore[arg-type]
     for key in raw:
         if key not in hints:
             raise CardError(f"{where}: unknown key {key!r}; {nearest(key, list(hints))}")
@@ -67,6 +75,11 @@ def build(cls: type[T], raw: Any, where: str) -> T:
         if f.default is MISSING and f.default_factory is MISSING and f.name not in raw:
             raise CardError(f"{where}: the key {f.name!r} is missing")
     return cls(**{k: _value(hints[k], v, f"{where}: {k}") for k, v in raw.items()})
+
+
+@cache
+def _hints(cls: type) -> dict[str, Any]:
+    return {k: hint for k, hint in get_type_hints(cls).items() if k not in ("name", "folder")}
 
 
 def _value(hint: Any, value: Any, where: str) -> Any:
@@ -86,7 +99,7 @@ def _value(hint: Any, value: Any, where: str) -> Any:
         if origin is dict and isinstance(value, dict):
             return {k: _value(args[1], v, f"{where}.{k}") for k, v in value.items()}
         if option is Any:
-            return value
+            return deepcopy(value)
         if option is str and isinstance(value, date):  # TOML writes dates without quotes
             return value.isoformat()
         if isinstance(value, bool) and option is not bool:

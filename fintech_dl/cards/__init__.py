@@ -4,6 +4,7 @@ Standard library only, so that listing cards needs no heavy import.
 """
 
 import os
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -100,7 +101,7 @@ def pipeline_card(
         As ``dataset_card``.
     """
     path = _find("pipelines", name)
-    raw = read_toml(path)
+    raw = deepcopy(read_toml(path))
     changes = {**(overrides or {}), **({"dataset": dataset} if dataset else {})}
     if "dataset" in changes:
         raw["dataset"] = changes.pop("dataset")
