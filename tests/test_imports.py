@@ -73,6 +73,16 @@ def test_the_command_line_answers_at_once(word):
     assert min(cpu_seconds() for _ in range(3)) < 0.5
 
 
+def test_loading_networks_leaves_the_random_state_alone():
+    run(
+        "-c",
+        "import numpy as np; np.random.seed(3); state = np.random.get_state()\n"
+        "from fintech_dl.networks.base import keras\n"
+        "keras()\n"
+        "assert str(np.random.get_state()) == str(state)",
+    )
+
+
 @pytest.mark.parametrize("name", fintech_dl.__all__)
 def test_every_public_name_resolves(name):
     assert getattr(fintech_dl, name) is not None

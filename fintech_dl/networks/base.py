@@ -87,7 +87,11 @@ def _concerns_the_user(message: logging.LogRecord) -> bool:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep what TensorFlow's libraries print while they load off the terminal."""
+    """Keep what libraries print while they load off the terminal, and NumPy's state as it was.
+
+    JAX, which Keras imports on every backend, draws random numbers on import.
+    """
+    state = np.random.get_state()
     with Path(os.devnull).open("w") as nowhere:
         stderr = os.dup(2)
         os.dup2(nowhere.fileno(), 2)
@@ -96,6 +100,7 @@ def _quiet() -> Iterator[None]:
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)
+            np.random.set_state(state)
 
 
 class Network(BaseEstimator):

@@ -25,7 +25,10 @@ from fintech_dl import (
     NeuralClassifier,
     NeuralDetector,
     NeuralEncoder,
+    NeuralQuantileRegressor,
+    NeuralRanker,
     NeuralRegressor,
+    NeuralVolatilityRegressor,
     NHiTS,
     NLinear,
     RealMLP,
@@ -64,7 +67,26 @@ X = RNG.normal(size=(600, 6)).astype(np.float32)
 Y = (X[:, 0] + 0.5 * X[:, 3] > 0).astype(int)
 SHORT = {"epochs": 2, "batch_size": 64, "random_state": 0}
 
+each_estimator = pytest.mark.parametrize(
+    "kind",
+    [
+        NeuralClassifier,
+        NeuralRegressor,
+        NeuralQuantileRegressor,
+        NeuralVolatilityRegressor,
+        NeuralRanker,
+        NeuralDetector,
+        NeuralEncoder,
+    ],
+    ids=lambda kind: kind.__name__,
+)
 each_network = pytest.mark.parametrize("network", NETWORKS, ids=repr)
+
+
+def fit(model, rows):
+    if isinstance(model, NeuralRanker):
+        return model.fit(rows, Y, groups=np.arange(600) // 20)
+    return model.fit(rows, Y + 0.5 if isinstance(model, NeuralVolatilityRegressor) else Y)
 
 
 def scores(model, rows):
@@ -195,12 +217,12 @@ def test_another_backend_gives_the_same_scores(tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("kind", [NeuralClassifier, NeuralRegressor, NeuralDetector, NeuralEncoder])
+@each_estimator
 def test_global_random_state_is_left_alone(kind):
     np.random.seed(3)
     random.seed(3)
     before = (np.random.get_state()[1].copy(), random.getstate())
-    scores(kind(network=MLP(units=4, dropout=0.1), **SHORT).fit(X, Y), X)
+    scores(fit(kind(network=MLP(units=4, dropout=0.1), **SHORT), X), X)
     assert np.array_equal(np.random.get_state()[1], before[0])
     assert random.getstate() == before[1]
 
@@ -221,20 +243,26 @@ CHANGED = {
     "random_state": 1,
     "n_members": 2,
     "class_weight": {0: 1.0, 1: 20.0},
+    "quantiles": (0.1, 0.5, 0.6),
 }
-LOSS = {NeuralClassifier: "focal", NeuralRegressor: "huber"}
+LOSS = {
+    NeuralClassifier: "focal",
+    NeuralRegressor: "huber",
+    NeuralRanker: "pairwise listwise squared_error",
+    NeuralVolatilityRegressor: "squared_error",
+}
 
 
 def fitted(kind, **parameters):
     rows = X.copy()
     rows[:, 5] = RNG_CATEGORIES
-    return scores(kind(**{"network": MLP(units=8), **SHORT, **parameters}).fit(rows, Y), rows)
+    return scores(fit(kind(**{"network": MLP(units=8), **SHORT, **parameters}), rows), rows)
 
 
 RNG_CATEGORIES = np.random.default_rng(1).integers(0, 4, 600)
 
 
-@pytest.mark.parametrize("kind", [NeuralClassifier, NeuralRegressor, NeuralDetector, NeuralEncoder])
+@each_estimator
 def test_every_training_parameter_changes_the_scores(kind):
     base = fitted(kind)
     names = {f.name for f in fields(kind)}
@@ -244,7 +272,8 @@ def test_every_training_parameter_changes_the_scores(kind):
     for name in LOSS.get(kind, "").split():
         assert not np.array_equal(fitted(kind, loss=name), base)
     untested = names - {*CHANGED, "network", "loss", "monitor", "patience", "temporal"}
-    elsewhere = {"average", "cv", "min_frequency"}  # see test_members, test_columns
+    # see test_members, test_columns, test_volatility
+    elsewhere = {"average", "cv", "min_frequency", "offset", "offset_columns", "by"}
     assert untested <= {"warm_start", "verbose", "focal_gamma", "contamination", *elsewhere}
 
 
