@@ -2,7 +2,9 @@
 
 import os
 
-from sklearn.utils.estimator_checks import parametrize_with_checks
+import pytest
+from sklearn.base import clone
+from sklearn.utils.estimator_checks import estimator_checks_generator, parametrize_with_checks
 
 from fintech_dl import (
     CNN,
@@ -74,13 +76,26 @@ IN_OTHER_ESTIMATORS = [
     NeuralDetector(network=FTTransformer(blocks=1, units=8, heads=2), **FAST),
     NeuralEncoder(network=FTTransformer(blocks=2, units=4, heads=1), **FAST),
 ]
-SHARES = {
-    "families": ONE_PER_FAMILY,
-    "networks": ONE_PER_FAMILY + OTHERS,
-    "all": ONE_PER_FAMILY + OTHERS + IN_OTHER_ESTIMATORS,
+EVERY = os.environ.get("FINTECH_DL_CONTRACT") == "all"
+TELLING = {
+    "check_classifiers_train",
+    "check_fit_idempotent",
+    "check_methods_subset_invariance",
+    "check_outliers_train",
+    "check_regressors_train",
 }
 
 
-@parametrize_with_checks(SHARES[os.environ.get("FINTECH_DL_CONTRACT", "families")])
+@parametrize_with_checks(ONE_PER_FAMILY + (OTHERS + IN_OTHER_ESTIMATORS if EVERY else []))
 def test_scikit_learn_contract(estimator, check):
     check(estimator)
+
+
+@pytest.mark.skipif(EVERY, reason="these networks are in the whole contract")
+@pytest.mark.parametrize("estimator", OTHERS, ids=repr)
+def test_every_network_keeps_its_most_telling_checks(estimator):
+    checks = [check for _, check in estimator_checks_generator(estimator)]
+    found = [check for check in checks if check.func.__name__ in TELLING]
+    assert len(found) >= 3
+    for check in found:
+        check(clone(estimator))

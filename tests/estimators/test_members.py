@@ -75,8 +75,11 @@ def close(a, b):
     return np.allclose(a, b, rtol=1e-5, atol=1e-5 * np.abs(b).max())
 
 
-@each_case
-@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(
+    ("model", "y", "weighted"),
+    [(*case, True) for case in CASES.values()] + [(*CASES["classifier"], False)],
+    ids=[*CASES, "without weights"],
+)
 def test_members_are_separate_fits_averaged(model, y, weighted):
     weight = RNG.uniform(0.5, 2, size=len(X)) if weighted else None
     weight = None if weight is None else np.where(RNG.random(len(X)) < 0.1, 0, weight)
