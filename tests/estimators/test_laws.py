@@ -211,12 +211,15 @@ def test_another_backend_gives_the_same_scores(tmp_path):
     np.save(tmp_path / "X.npy", X)
     code = (
         "import sys, pathlib, pickle, numpy as np, keras\n"
+        # where the numbers of a row are nearly alike, normalising them magnifies the last bit
+        "limits = {'FTTransformer': 1e-5, 'Transformer': 1e-5}\n"
         f"assert keras.backend.backend() == {other!r}\n"
         "folder = pathlib.Path(sys.argv[1]); X = np.load(folder / 'X.npy')\n"
         "for path in folder.glob('*.pickle'):\n"
         "    model = pickle.loads(path.read_bytes())\n"
         "    scores = np.load(path.with_suffix('.npy'))\n"
-        "    assert np.abs(model.predict_proba(X) - scores).max() < 1e-6, model\n"
+        "    limit = limits.get(type(model.network).__name__, 1e-6)\n"
+        "    assert np.abs(model.predict_proba(X) - scores).max() < limit, model\n"
     )
     command = [sys.executable, "-c", code, str(tmp_path)]
     done = subprocess.run(
