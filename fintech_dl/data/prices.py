@@ -61,7 +61,9 @@ def load_prices(
     the state of each ticker, ``fintech_dl.data.prices.read_prices``.
 
     Yahoo's prices are for personal use only. The bar of a day whose trading is not over is left
-    out; nothing else is left out, filled or repaired.
+    out; nothing else is left out, filled or repaired. A share is whole if it has the days of the
+    other shares of its time zone that are asked for with it, and no hole longer than a holiday:
+    ``fintech_dl.data.trading_days``.
 
     Parameters
     ----------

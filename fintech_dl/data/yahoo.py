@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fintech_dl.data.trading_days import BEGUN_SUNDAY, Dates, Series, described, missing_days
 from fintech_dl.errors import require
 
 PASSING = ("rate_limited", "timeout", "unreachable", "not_data")  # worth another attempt
 ATTEMPTS = 5
 FIRST_WAIT, LONGEST_WAIT = 2.0, 60.0  # seconds before another round, doubled each time
-LONGEST_GAP = 14  # days without a bar: no holidays of a market are longer
-BEGUN_SUNDAY = ("Asia/Riyadh", "Asia/Jerusalem", "Asia/Qatar", "Asia/Kuwait", "Africa/Cairo")
+SHARES = ("EQUITY", "ETF", "INDEX")  # of one time zone they have the same days of trade
 COLUMNS = {
     "Open": "open",
     "High": "high",
@@ -45,7 +45,8 @@ def fetch(
     """Ask for the raw daily bars and actions of each ticker, again and again where that may help.
 
     A round ends at the first answer that the rate is limited; between rounds it waits 2 seconds,
-    then twice as long each time, and by chance half as much more or less.
+    then twice as long each time, and by chance half as much more or less. Then the days of each
+    series are compared with those of the others: see `trading_days`.
 
     Parameters
     ----------
@@ -97,6 +98,8 @@ def fetch(
     for one in status.values():
         if one["status"] == "not_asked":
             one |= {"status": "rate_limited", "text": "not asked: Yahoo limits the rate"}
+    for ticker, found in _not_whole(frames, status, start, end).items():
+        status[ticker] |= found
     got = [frame for ticker in tickers if len(frame := frames.get(ticker, _nothing()))]
     return (pd.concat(got, ignore_index=True) if got else _nothing()), status
 
@@ -168,6 +171,7 @@ def _ask(
     if frame.empty:
         return _nothing(), {"status": "empty", "text": "Yahoo has no bar of these days"}
     zone = str(frame.index.tz)
+    listed = _day(about.get("firstTradeDate"), zone)
     days = frame.index.tz_localize(None).normalize().as_unit("us")
     bars = frame.reindex(columns=list(COLUMNS)).rename(columns=COLUMNS).astype("float64")
     bars.insert(0, "date", days)
@@ -177,19 +181,23 @@ def _ask(
         "kind": about.get("instrumentType"),
         "currency": about.get("currency"),
         "timezone": zone,
+        "listed": None if listed is None else str(listed.date()),
         "unfinished": None,
     }
     if _unfinished(days[-1], about, zone):
         facts["unfinished"] = str(days[-1].date())
         bars = bars.iloc[:-1]
-    prices = bars[["open", "high", "low", "close"]]
-    facts |= {"rows": len(bars), "empty_rows": int(prices.isna().all(axis=1).sum())}
-    if facts["rows"] == facts["empty_rows"]:
+    known = bars.loc[_priced(bars), "date"]
+    facts |= {"rows": len(bars), "empty_rows": len(bars) - len(known)}
+    if known.empty:
         return _nothing(), {**facts, "status": "empty", "text": "no finished bar has a price"}
-    known = bars.loc[prices.notna().any(axis=1), "date"]
     facts |= {"first": str(known.iloc[0].date()), "last": str(known.iloc[-1].date())}
-    state, text = _judged(ticker, bars, known, start, end, about, zone)
+    state, text = _judged(ticker, bars, start, end, about, zone)
     return bars, {**facts, "status": state, "text": text}
+
+
+def _priced(bars: pd.DataFrame) -> "pd.Series[bool]":
+    return bars[["close", "adj_close"]].notna().all(axis=1)
 
 
 def _told(error: Exception) -> dict[str, Any]:
@@ -208,6 +216,15 @@ def _told(error: Exception) -> dict[str, Any]:
     return {"status": next((name for name, true in rules.items() if true), "failed"), "text": text}
 
 
+def _day(moment: Any, zone: str) -> pd.Timestamp | None:
+    """Return the day of a moment in a time zone; yfinance gives seconds or Timestamps."""
+    if moment is None:
+        return None
+    at = moment if isinstance(moment, pd.Timestamp) else pd.Timestamp(moment, unit="s")
+    at = at.tz_localize("UTC") if at.tzinfo is None else at
+    return at.tz_convert(zone).tz_localize(None).normalize()
+
+
 def _unfinished(last: pd.Timestamp, about: Mapping[str, Any], zone: str) -> bool:
     """Return whether the last bar is of a day whose trading is not over."""
     now = pd.Timestamp.now("UTC")
@@ -223,13 +240,12 @@ def _unfinished(last: pd.Timestamp, about: Mapping[str, Any], zone: str) -> bool
 def _judged(
     ticker: str,
     bars: pd.DataFrame,
-    known: "pd.Series[Any]",
     start: pd.Timestamp,
     end: pd.Timestamp,
     about: Mapping[str, Any],
     zone: str,
 ) -> tuple[str, str]:
-    """Return ok, or what makes the answer less than, or other than, what was asked for."""
+    """Return ok, or what makes the answer other than what was asked for."""
     symbol = str(about.get("symbol") or ticker)
     if symbol.upper() != ticker.upper():
         return "renamed", f"Yahoo answers for {symbol}"
@@ -239,24 +255,60 @@ def _judged(
         or bars["date"].duplicated().any()
     ):
         return "shifted", "there are days that were not asked for, or one of them twice"
-    weekend = bars["date"].dt.dayofweek.isin([5] if zone in BEGUN_SUNDAY else [5, 6]).mean()
-    if about.get("instrumentType") in ("EQUITY", "ETF", "INDEX") and weekend > 0.05:
+    weekend = bars["date"].dt.day_of_week.isin([5] if zone in BEGUN_SUNDAY else [5, 6]).mean()
+    if about.get("instrumentType") in SHARES and weekend > 0.05:
         return "shifted", f"{weekend:.0%} of the days are of the weekend; is {zone} right?"
-    longest, days = pd.Timedelta(days=LONGEST_GAP), known.to_numpy()
-    listed = about.get("firstTradeDate")
-    if listed is not None and not isinstance(listed, pd.Timestamp):
-        listed = pd.Timestamp(listed, unit="s")
-    begin = start if listed is None else max(start, pd.Timestamp(listed).tz_localize(None))
-    if known.iloc[0] > begin + longest:
-        return "short", f"the first bar is of {known.iloc[0].date()}, expected {begin.date()}"
-    gaps = np.flatnonzero(np.diff(days) > longest.to_timedelta64())
-    if len(gaps):
-        one, two = (pd.Timestamp(days[gaps[0] + i]).date() for i in (0, 1))
-        return "gaps", f"no bar between {one} and {two}"
-    today = pd.Timestamp.now("UTC").tz_convert(zone).tz_localize(None)
-    if known.iloc[-1] + longest < min(end, today):
-        return "ended", f"the last bar is of {known.iloc[-1].date()}: delisted, renamed or cut"
     return _splits(bars)
+
+
+def _not_whole(
+    frames: Mapping[str, pd.DataFrame],
+    status: Mapping[str, dict[str, Any]],
+    start: pd.Timestamp,
+    end: pd.Timestamp,
+) -> dict[str, dict[str, str]]:
+    """Return status and text of the series that lack days, each compared with its peers."""
+    markets: dict[str, dict[str, Series]] = {}
+    for ticker, one in status.items():
+        if one["status"] == "ok":
+            peers = one["timezone"] if one["kind"] in SHARES else f"{ticker} alone"
+            markets.setdefault(peers, {})[ticker] = _series(frames[ticker], one, start, end)
+    found = {}
+    for market in markets.values():
+        for ticker, lacking in missing_days(market).items():
+            if len(lacking):
+                others = [name for name in market if name != ticker]
+                found[ticker] = _lacking(lacking, market[ticker].days, others)
+    return found
+
+
+def _series(
+    bars: pd.DataFrame, facts: Mapping[str, Any], start: pd.Timestamp, end: pd.Timestamp
+) -> Series:
+    days = bars["date"].to_numpy().astype("M8[D]")
+    priced = _priced(bars).to_numpy()
+    today = pd.Timestamp.now("UTC").tz_convert(facts["timezone"]).tz_localize(None)
+    last = min(end, today).to_numpy().astype("M8[D]")
+    if facts["unfinished"]:
+        last = min(last, np.datetime64(facts["unfinished"]) - 1)
+    first = max(start, pd.Timestamp(facts["listed"] or start)).to_numpy().astype("M8[D]")
+    known = np.sort(days[priced])
+    return Series(known, days[~priced], min(first, known[0]), last, facts["timezone"])
+
+
+def _lacking(lacking: Dates, days: Dates, others: Sequence[str]) -> dict[str, str]:
+    """Say of which days there is no price, beside whom, and what to do."""
+    head, tail = lacking[0] < days[0], lacking[-1] > days[-1]
+    inside = bool(((lacking > days[0]) & (lacking < days[-1])).any())
+    beside = f" (compared with {', '.join(others[:3])})" if others else ""
+    text = described(lacking, days) + beside
+    if tail:
+        text += "; delisted, renamed or cut"
+    if head or tail:
+        text += f"; ask for {days[0]} to {days[-1]}"
+    if inside:
+        text += "; ask again later, or leave it out"
+    return {"status": "short" if head else "gaps" if inside else "ended", "text": text}
 
 
 def _splits(bars: pd.DataFrame) -> tuple[str, str]:

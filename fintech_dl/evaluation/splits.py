@@ -315,7 +315,7 @@ def _check(table: Table, fold: Fold) -> None:
         rest = f" ({left_out} left out: {why})" if left_out else ""
         if len(at) == 0:
             raise DataError(
-                f"{fold.name}: no {part} rows{window}{rest}; choose other lengths or dates"
+                f"{fold.name}: no {part} rows{window}{rest}; choose other lengths, dates or horizon"
             )
         if table.y is None:
             continue

@@ -70,7 +70,7 @@ def kept_rows(
     scaled : sequence of (int, str)
         As in `stacked`.
     wanted : bool array of shape (n_places,), optional
-        Places that may be kept; default: all.
+        Places that have a label; default: labels do not matter.
     asset : bool
         Whether the asset joins the features.
 
@@ -104,6 +104,12 @@ def kept_rows(
     left_out = found.left_out(keep, reach, last)
     if not len(rows):
         told = ", ".join(f"{reason}: {count:,}" for reason, count in left_out.items())
+        if without := left_out.get("other"):
+            raise DataError(
+                f"of {len(frame):,} bars {without:,} have a full window of {reach + last - 1} "
+                "sound bars, but none of these a label: the data end before the horizon; take a "
+                "shorter horizon or more data"
+            )
         raise DataError(
             f"of {len(frame):,} bars none has a full window of {reach + last - 1} sound bars "
             f"({told}); give more bars, shorter windows, or a larger max_gap if dates are missing"

@@ -104,13 +104,21 @@ UNUSABLE = {
     "shifted": ((200, chart("BAD", pd.date_range("2024-01-02", periods=56))), DataError, "weekend"),
     "renamed": ((200, chart("BAD", named="META")), DataError, "Yahoo answers for META"),
 }  # fmt: skip
+
+
+def lacking(begin, stop, *, rows=False, **changes):
+    """Return an answer of 40 days without some of them, or with rows of NaN in their place."""
+    if not rows:
+        return chart("BAD", days().delete(range(begin, stop)), **changes)
+    close = [None if begin <= at < stop else 100.0 + at for at in range(40)]
+    return chart("BAD", close=close, **changes)
+
+
+NINE = "no price on 9 days: "
 PARTIAL = {
-    "short": (chart("BAD", days("2024-01-22", 26)), "the first bar is of 2024-01-22"),
-    "ended": (chart("BAD", days(n=20)), "the last bar is of 2024-01-29: delisted"),
-    "gaps": (
-        chart("BAD", days().delete(range(10, 25))),
-        "no bar between 2024-01-15 and 2024-02-06",
-    ),
+    "head": (0, 9, "short", "2024-01-02 to 2024-01-12", "ask for 2024-01-15 to 2024-02-26"),
+    "hole": (15, 24, "gaps", "2024-01-23 to 2024-02-02", "ask again later, or leave it out"),
+    "tail": (31, 40, "ended", "2024-02-14 to 2024-02-26", "ask for 2024-01-02 to 2024-02-13"),
 }
 
 
@@ -128,21 +136,102 @@ def test_what_is_no_series_is_an_error_that_names_the_ticker(service, state):
     assert len(bars) == 40
 
 
-@pytest.mark.parametrize("state", PARTIAL)
-def test_a_part_of_a_series_is_an_error_unless_allowed(service, state):
-    answer, text = PARTIAL[state]
-    service.answers = {"BAD": (200, answer)}
-    with pytest.raises(DataError, match=f"(?s)BAD: {state}: .*{text}"):
-        load_prices("BAD", *SPAN)
+@pytest.mark.parametrize("peers", [(), ("AAA",), ("AAA", "CCC", "DDD")])
+@pytest.mark.parametrize("rows", [False, True], ids=["no rows", "rows of NaN"])
+@pytest.mark.parametrize("case", PARTIAL)
+def test_a_part_of_a_series_is_an_error_unless_allowed(service, case, rows, peers):
+    begin, stop, state, missing, advice = PARTIAL[case]
+    service.answers = {"BAD": (200, lacking(begin, stop, rows=rows))}
+    service.answers |= {peer: (200, chart(peer)) for peer in peers}
+    tickers = ["BAD", *peers]
+    beside = f" .compared with {', '.join(peers)}." if peers else ""
+    text = f"{state}: no price on 9 days: {missing}{beside};.* {advice}"
+    with pytest.raises(DataError, match=f"(?s)1 of {len(tickers)} .*BAD: {text}\n.*allow_missing"):
+        load_prices(tickers, *SPAN)
     with pytest.warns(UserWarning, match=text):
-        bars = load_prices("BAD", *SPAN, allow_missing=True)
-    assert len(bars) == len(answer["chart"]["result"][0]["timestamp"])
+        bars = load_prices(tickers, *SPAN, allow_missing=True)
+    assert len(bars) == 40 * len(tickers) - (0 if rows else 9)
+    assert bars["close"].notna().sum() == 40 * len(tickers) - 9
+
+
+@pytest.mark.parametrize(
+    ("begin", "stop", "state", "text"),
+    [
+        (0, 1, "short", "no price on 1 day: 2024-01-02 "),
+        (15, 17, "gaps", "no price on 2 days: 2024-01-23 to 2024-01-24 "),
+        (39, 40, "ended", "no price on 1 day: 2024-02-26 "),
+    ],
+)
+def test_peers_show_what_might_be_a_holiday(service, begin, stop, state, text):
+    service.answers = {"BAD": (200, lacking(begin, stop))}
+    assert len(load_prices("BAD", *SPAN)) == 40 - (stop - begin)
+    service.answers["AAA"] = (200, chart("AAA"))
+    with pytest.raises(DataError, match=f"BAD: {state}: {text}"):
+        load_prices("BAD,AAA", *SPAN)
+
+
+@pytest.mark.parametrize("changes", [{"zone": "Europe/London"}, {"kind": "CRYPTOCURRENCY"}])
+def test_only_shares_of_the_same_time_zone_are_peers(service, changes):
+    service.answers = {"BAD": (200, lacking(15, 17, **changes)), "AAA": (200, chart("AAA"))}
+    assert len(load_prices("BAD,AAA", *SPAN)) == 78
+
+
+def test_a_day_on_which_few_trade_is_none_that_the_others_lack(service):
+    """As a bar of one share on a holiday."""
+    holiday = days().delete(15)
+    service.answers = {name: (200, chart(name, holiday)) for name in ("BBB", "CCC", "DDD")}
+    service.answers["AAA"] = (200, chart("AAA"))
+    assert len(load_prices("AAA,BBB,CCC,DDD", *SPAN)) == 40 + 3 * 39
+
+
+def test_a_hole_in_all_answers_is_longer_than_a_holiday(service):
+    service.answers = {name: (200, lacking(15, 24, named=name)) for name in ("AAA", "BBB")}
+    with pytest.raises(DataError, match=r"(?s)2 of 2.*AAA: gaps: .*2024-01-23.*BBB: gaps"):
+        load_prices("AAA,BBB", *SPAN)
+
+
+def test_a_tail_without_adjusted_closes_is_missing(service):
+    close = [100.0 + at for at in range(40)]
+    service.answers = {"BAD": (200, chart("BAD", close=close, adjusted=[*close[:37], *[None] * 3]))}
+    with pytest.raises(DataError, match=r"BAD: ended: no price on 3 days: 2024-02-22 to"):
+        load_prices("BAD", *SPAN)
+
+
+@pytest.mark.parametrize("begin", [0, 39])
+def test_a_first_or_last_day_without_a_price_is_missing(service, begin):
+    service.answers = {"BAD": (200, lacking(begin, begin + 1, rows=True))}
+    with pytest.raises(DataError, match=r"BAD: (short|ended): no price on 1 day: 2024-0"):
+        load_prices("BAD", *SPAN)
 
 
 def test_a_share_listed_later_is_whole_from_its_first_day(service):
     late = chart("NEW", days("2024-01-22", 26), listed=pd.Timestamp("2024-01-22"))
     service.answers = {"NEW": (200, late)}
-    assert load_prices("NEW", *SPAN)["date"].min() == pd.Timestamp("2024-01-22")
+    service.answers["AAA"] = (200, chart("AAA"))
+    bars = load_prices("NEW,AAA", *SPAN)
+    assert bars.loc[bars["asset"] == "NEW", "date"].min() == pd.Timestamp("2024-01-22")
+
+
+def test_the_day_of_the_listing_is_that_of_the_exchange(service):
+    opened = pd.Timestamp("2024-01-21 23:00")  # in London; ten o'clock on Monday in Sydney
+    late = chart("NEW", days("2024-01-22", 26), zone="Australia/Sydney", listed=opened)
+    service.answers = {"NEW": (200, late), "AAA": (200, chart("AAA", zone="Australia/Sydney"))}
+    load_prices("NEW,AAA", *SPAN)
+    found = vintages.status_of("yahoo", vintages.names("yahoo")[0])["tickers"]["NEW"]
+    assert (found["listed"], found["status"]) == ("2024-01-22", "ok")
+
+
+def test_a_day_that_is_not_over_is_not_expected_of_anybody():
+    two = pd.DataFrame({"date": days(n=2), "close": 1.0, "adj_close": 1.0})
+    facts = {"status": "ok", "kind": "EQUITY", "timezone": "Europe/Paris", "listed": None}
+    frames = {"AAA": two, "BBB": two[:1]}
+
+    def lacking(unfinished):
+        status = {"AAA": {**facts, "unfinished": None}, "BBB": {**facts, "unfinished": unfinished}}
+        return yahoo._not_whole(frames, status, *two["date"])
+
+    assert lacking("2024-01-03") == {}
+    assert lacking(None)["BBB"]["status"] == "ended"
 
 
 def swapped(answer, first, second):
@@ -315,6 +404,7 @@ def test_the_status_of_a_vintage_is_plain_and_whole(service):
         "kind": "EQUITY",
         "currency": "USD",
         "timezone": "America/New_York",
+        "listed": "1980-12-11",
         "unfinished": None,
         "rows": 40,
         "empty_rows": 0,
