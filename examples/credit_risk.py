@@ -11,7 +11,7 @@ import pandas as pd
 
 from fintech_dl import NeuralClassifier, Scorecard, load, load_table, points_table, run_pipeline
 from fintech_dl.cards import pipeline_card
-from fintech_dl.estimators.points import score_points
+from fintech_dl.estimators.point_scores import score_points
 from fintech_dl.evaluation.attribution import reference_profile
 from fintech_dl.evaluation.cutoffs import cutoff_for, cutoff_table
 from fintech_dl.evaluation.reasons import reason_codes
@@ -33,7 +33,8 @@ share, bad = chosen["approval_rate"], chosen["bad_rate_approved"]
 print(f"\nApproved below {cutoff:.3f}: {share:.0%} of {len(p)} applications, {bad:.1%} of them")
 print(f"default; of all {last.y.mean():.1%}.")
 
-# why: each column has a text of the lender's own; columns that cannot be a reason are excluded
+# why, as the run's reasons.csv says it of every declined application: each column has a text of
+# the lender's own; columns that cannot be a reason are excluded
 words = [f"Your {name.replace('_', ' ')} speaks against it" for name in last.X]
 texts = pd.DataFrame({"feature": list(last.X), "text": words})
 usual = reference_profile(last.X[p < cutoff])

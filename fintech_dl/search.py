@@ -28,7 +28,7 @@ from fintech_dl.evaluation.earlier import earlier_folds
 from fintech_dl.evaluation.facts import protocol_facts
 from fintech_dl.evaluation.outcomes import evaluate, metric
 from fintech_dl.evaluation.splits import Fold
-from fintech_dl.fitting import fit, outcome_of, seeded
+from fintech_dl.fitting import fit, outcomes_of, seeded
 from fintech_dl.pipelines import make
 from fintech_dl.records import nearest
 from fintech_dl.table import Table
@@ -136,7 +136,9 @@ def search_parameters(
         As ``earlier_folds``.
     """
     started = time.perf_counter()
-    inner = earlier_folds(table, card.split, parts, search.folds, seed=seed)
+    inner = earlier_folds(
+        table.main(), card.split, parts, search.folds, seed=seed, wait=search.wait
+    )
     planned, candidates = _plan(search, seed)
     log: list[Trial] = []
     stopped: list[int] = []
@@ -179,7 +181,7 @@ def search_parameters(
     return {
         "method": search.method,
         "metric": search.metric,
-        "folds": protocol_facts(card.split, table, inner)["folds"],
+        "folds": protocol_facts(card.split, table.main(), inner)["folds"],
         "rows": len(rows),
         "planned": planned,
         "tried": len(log) - 1,
@@ -272,14 +274,15 @@ def _trial(
     """Fit and score the model with these parameters on every fold, or say why it cannot be."""
     started = time.perf_counter()
     scores: list[float] = []
-    reason = ""
+    reason, main = "", table.main()
     try:
         candidate = with_parameters(model, params, seed)
         for part in parts:
-            train = random_cut(table, part.train, 1 - share, seed)[0] if share < 1 else part.train
+            few = share < 1
+            train = random_cut(main, part.train, 1 - share, seed)[0] if few else part.train
             fitted = fit(sklearn.clone(candidate), card, table, train, own=True)
             score = score_rows(fitted, table.X.iloc[part.test])
-            outcome = outcome_of(card, table, part.test, score)
+            outcome = outcomes_of(card, table, part.test, score)[0]
             if name == "savings" and card.decision is not None:
                 outcome = decided(outcome, card.decision)
             scores.append(evaluate(outcome, [name])[name])

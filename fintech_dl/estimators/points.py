@@ -1,7 +1,4 @@
-"""A fitted scorecard as a table of points, and scores from that table alone.
-
-Scoring with a table needs no Keras: a CSV file of it says all.
-"""
+"""A fitted scorecard as a table of points: the whole model on a page."""
 
 from __future__ import annotations
 
@@ -14,8 +11,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
-from fintech_dl.errors import DataError, UsageError
-from fintech_dl.estimators.columns import encode_columns
+from fintech_dl.errors import UsageError
 
 if TYPE_CHECKING:
     from fintech_dl.estimators.classifier import NeuralClassifier
@@ -78,7 +74,7 @@ def points_table(
     >>> points_table(model, round_to=1)["rule"].unique().tolist()
     ['base', 'range', 'missing']
     """
-    factor, offset = _scale(pdo, base_score, base_odds)
+    factor, offset = scale(pdo, base_score, base_odds)
     if round_to is not None and not (math.isfinite(round_to) and round_to >= 0.01):
         raise UsageError(f"round_to={round_to!r}; allowed: None, or a number of at least 0.01")
     members, bias = _curves(model)
@@ -106,129 +102,7 @@ def points_table(
     return table.astype(dict.fromkeys(numbers, float))
 
 
-def score_points(table: pd.DataFrame, frame: pd.DataFrame) -> pd.Series[float]:
-    """Score rows by a table of :func:`~fintech_dl.points_table` alone.
-
-    Use it to prove a table against its model, or to score without Keras. Rows are read as the
-    model reads them: the same cells count as missing, and the same are refused.
-
-    Parameters
-    ----------
-    table : DataFrame
-        As `points_table` made it, or read from its CSV file with ``pandas.read_csv``.
-    frame : DataFrame
-        With the columns of the table; others are ignored.
-
-    Returns
-    -------
-    Series
-        The score of each row; more points, less risk.
-
-    Raises
-    ------
-    DataError
-        The table lacks what a table of points has, or the frame lacks one of its columns.
-    ValueError
-        Cells that the model would refuse too: infinity, text where there were numbers.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> from fintech_dl import score_points
-    >>> table = pd.DataFrame({
-    ...     "feature": ["(base)", "age", "age", "age", "age"],
-    ...     "rule": ["base", "range", "range", "range", "missing"],
-    ...     "from": [None, -float("inf"), 20.0, 60.0, None],
-    ...     "to": [None, 20.0, 60.0, float("inf"), None],
-    ...     "value": None,
-    ...     "points_from": [600.0, -10.0, -10.0, 30.0, 0.0],
-    ...     "points_to": [600.0, -10.0, 30.0, 30.0, 0.0]})
-    >>> score_points(table, pd.DataFrame({"age": [18, 40, 70]})).tolist()
-    [590.0, 610.0, 630.0]
-    """
-    if lacking := [name for name in FIELDS if name not in table]:
-        raise DataError(f"table of points: no column {lacking}; expected {FIELDS}")
-    if unknown := sorted({str(rule) for rule in table["rule"]} - set(RULES)):
-        raise DataError(f"table of points: rule {unknown[0]!r}; allowed: {', '.join(RULES)}")
-    if table["feature"].isna().any():
-        raise DataError(
-            "table of points: a line without a feature; expected a name in each. Was one read as "
-            "missing? Then read the file with pandas.read_csv(..., "
-            'converters={"feature": str})'
-        )
-    is_base = table["rule"] == "base"
-    if is_base.sum() != 1:
-        raise DataError(f"table of points: {is_base.sum()} lines of rule 'base'; expected one")
-    features = {str(name): lines for name, lines in table[~is_base].groupby("feature", sort=False)}
-    at = {str(name): i for i, name in enumerate(frame.columns)}
-    if absent := [name for name in features if name not in at]:
-        raise DataError(f"the frame lacks columns of the table of points: {absent}")
-    columns = [_column(name, lines) for name, lines in features.items()]
-    rows = encode_columns(frame.iloc[:, [at[name] for name in features]], columns)
-    total = np.full(len(frame), float(table.loc[is_base, "points_from"].iloc[0]))
-    for values, column, lines in zip(rows.T, columns, features.values(), strict=True):
-        total += _points(values, column, lines)
-    return pd.Series(total, index=frame.index, name="score")
-
-
-def compare_points(
-    model: NeuralClassifier,
-    table: pd.DataFrame,
-    frame: pd.DataFrame,
-    cutoff: float,
-    *,
-    pdo: float = 20.0,
-    base_score: float = 600.0,
-    base_odds: float = 50.0,
-) -> dict[str, float]:
-    """Count the rows that a table of points decides otherwise than its model.
-
-    Use it before a rounded table goes to production.
-
-    Parameters
-    ----------
-    model : NeuralClassifier
-    table : DataFrame
-        Made of the model by `points_table`.
-    frame : DataFrame
-        Rows to decide on.
-    cutoff : float
-        Rows with this score or more are approved.
-    pdo, base_score, base_odds : float
-        As the table was made with.
-
-    Returns
-    -------
-    dict
-        ``rows``; ``largest_gap`` and ``mean_gap`` between the scores, in points; ``flips``, the
-        rows approved by one and not by the other, of them ``approved_by_table``.
-
-    Examples
-    --------
-    >>> import numpy as np, pandas as pd
-    >>> from fintech_dl import NeuralClassifier, Scorecard, points_table
-    >>> from fintech_dl.estimators.points import compare_points
-    >>> X = pd.DataFrame({"debt": np.random.default_rng(0).normal(size=200)})
-    >>> model = NeuralClassifier(network=Scorecard(), epochs=2, random_state=0)
-    >>> model = model.fit(X, (X["debt"] > 0).astype(int))
-    >>> compare_points(model, points_table(model), X, cutoff=490)["flips"]
-    0
-    """
-    factor, offset = _scale(pdo, base_score, base_odds)
-    network = offset - factor * model.decision_function(frame).astype(np.float64)
-    score = score_points(table, frame).to_numpy()
-    gap = np.abs(score - network)
-    flips = (score >= cutoff) != (network >= cutoff)
-    return {
-        "rows": len(frame),
-        "largest_gap": float(gap.max()),
-        "mean_gap": float(gap.mean()),
-        "flips": int(flips.sum()),
-        "approved_by_table": int((flips & (score >= cutoff)).sum()),
-    }
-
-
-def _scale(pdo: float, base_score: float, base_odds: float) -> tuple[float, float]:
+def scale(pdo: float, base_score: float, base_odds: float) -> tuple[float, float]:
     """Return what to multiply the log odds of good by, and what to add."""
     given = {"pdo": pdo, "base_odds": base_odds}
     if wrong := [name for name, n in given.items() if not (math.isfinite(n) and n > 0)]:
@@ -239,27 +113,37 @@ def _scale(pdo: float, base_score: float, base_odds: float) -> tuple[float, floa
     return factor, base_score - factor * math.log(base_odds)
 
 
-def _curves(model: Any) -> tuple[list[list[dict[str, Any]]], float]:
-    """Return the curves of each member, and the log odds of bad of the average row."""
+def check_scorecard(model: Any) -> None:
+    """Raise UsageError unless points can be made of an estimator, once it is fitted."""
     from fintech_dl.estimators.classifier import NeuralClassifier
-    from fintech_dl.estimators.graph import rebuilt
     from fintech_dl.networks.scorecard import Scorecard
 
-    if not isinstance(model, NeuralClassifier) or not isinstance(model.network, Scorecard):
+    network = getattr(model, "network", None)
+    if not isinstance(model, NeuralClassifier) or not isinstance(network, Scorecard):
+        inner = "" if network is None else f" (its network is {type(network).__name__})"
         raise UsageError(
-            f"{type(model).__name__} is no scorecard: a table of points can be made of "
+            f"{type(model).__name__} is no scorecard{inner}: a table of points can be made of "
             "NeuralClassifier(network=Scorecard(...)) alone, without steps before it"
         )
+    n = len(model.members_) if hasattr(model, "members_") else model.n_members
+    if (n > 1 or model.cv is not None) and model.average != "logit":
+        members = f"{n} members" if n > 1 else "a member per fold"
+        raise UsageError(
+            f"average={model.average!r} of {members} is no sum of curves; set "
+            'average="logit" (no new fit is needed), or n_members=1'
+        )
+
+
+def _curves(model: Any) -> tuple[list[list[dict[str, Any]]], float]:
+    """Return the curves of each member, and the log odds of bad of the average row."""
+    from fintech_dl.estimators.graph import rebuilt
+
+    check_scorecard(model)
     check_is_fitted(model, "weights_")
     if len(model.classes_) != 2:
         raise UsageError(
             f"the model has {len(model.classes_)} classes; a table of points needs two, good and "
             "bad: fit it to such a target"
-        )
-    if len(model.members_) > 1 and model.average != "logit":
-        raise UsageError(
-            f"average={model.average!r} of {len(model.members_)} members is no sum of curves; set "
-            'average="logit" (no new fit is needed), or n_members=1'
         )
     from fintech_dl.networks.curves import curves
 
@@ -339,40 +223,3 @@ def _as_json(name: str, value: Any) -> str:
         raise UsageError(
             f"column {name!r}: category {value!r} is no plain text or number; turn it into text"
         ) from error
-
-
-def _column(name: str, lines: pd.DataFrame) -> dict[str, Any]:
-    """Return a feature of the table as `encode_columns` wants it."""
-    is_category = (lines["rule"] == "other").any()
-    values = [
-        json.loads(value) if isinstance(value, str) else value
-        for value in lines.loc[lines["rule"].isin(["code", "category"]), "value"]
-    ]
-    kinds = {"kind": "category", "categories": values} if is_category else {"kind": "number"}
-    return {"name": name, "categories": [], "codes": values, **kinds}
-
-
-def _points(values: np.ndarray, column: dict[str, Any], lines: pd.DataFrame) -> np.ndarray:
-    """Return the points of encoded cells."""
-
-    def of(*rules: str) -> np.ndarray:
-        return lines.loc[lines["rule"].isin(rules), "points_from"].to_numpy(dtype=float)
-
-    if column["kind"] == "category":
-        return np.asarray(np.concatenate([of("other"), of("category")])[values.astype(int)])
-    ranges = lines[lines["rule"] == "range"].sort_values("from")
-    start, stop, first, last = (
-        ranges[name].to_numpy(dtype=float) for name in ("from", "to", "points_from", "points_to")
-    )
-    start, stop = (x.astype(np.float32).astype(float) for x in (start, stop))
-    x = values.astype(np.float64)
-    at = np.clip(np.searchsorted(start, x, side="right") - 1, 0, len(start) - 1)
-    bent = np.isfinite(start) & np.isfinite(stop) & (stop > start)
-    width = np.where(bent, stop - start, 1.0)
-    begin = np.where(bent, start, 0.0)
-    share = np.where(bent[at], np.clip((x - begin[at]) / width[at], 0, 1), 0.0)
-    points = first[at] + share * (last - first)[at]
-    points = np.where(np.isnan(x), of("missing")[0], points)
-    for code, p in zip(column["codes"], of("code"), strict=True):
-        points = np.where(values == np.float32(code), p, points)
-    return np.asarray(points)

@@ -270,6 +270,12 @@ def uncalibrated(model: Any) -> Any:
     return model.estimator if isinstance(model, FrozenEstimator) else model
 
 
+def last_step(model: Any) -> Any:
+    """Return the estimator that a fitted model ends in, without its calibration."""
+    model = uncalibrated(model)
+    return model[-1] if isinstance(model, Pipeline) else model
+
+
 def check_groups(groups: Groups, columns: Sequence[Hashable] | pd.Index[Any]) -> None:
     """Raise UsageError unless each column is in one group exactly.
 

@@ -17,7 +17,13 @@ from fintech_dl.table import Table
 
 
 def earlier_folds(
-    table: Table, split: Split, parts: Sequence[Fold], n_folds: int, *, seed: int = 0
+    table: Table,
+    split: Split,
+    parts: Sequence[Fold],
+    n_folds: int,
+    *,
+    seed: int = 0,
+    wait: bool = True,
 ) -> list[Fold]:
     """Divide the rows from before every test once more, for a search of parameters.
 
@@ -43,6 +49,10 @@ def earlier_folds(
     n_folds : int
     seed : int
         For rows without time.
+    wait : bool
+        False: cut the training rows of the earliest fold into parts as above, without a gap and
+        without a purge. For labels that come so late that waiting for them twice leaves nothing:
+        the search still touches no test row, and no label that was unknown when the test began.
 
     Returns
     -------
@@ -86,11 +96,15 @@ def earlier_folds(
         return _stratified(table, parts[0].train, n_folds, seed)
     first = min(parts, key=lambda part: part.test[0])  # rows are in time order
     try:
+        if not wait:
+            at_once = replace(split, gap="0d", remove_known=False)
+            return _cut(replace(table, until=None), at_once, first.train, n_folds)
         moved = _moved_back(table, split, first, n_folds)
         return moved or _cut(table, split, first.train, n_folds)
     except DataError as error:
         raise DataError(
-            f"search: no {n_folds} folds fit before the earliest test ({first.test_from}): {error}"
+            f"search: no {n_folds} folds fit before the earliest test ({first.test_from}): "
+            f"{error}. Where labels come too late to wait for them twice, set search.wait = false"
         ) from error
 
 

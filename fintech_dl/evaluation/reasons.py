@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from fintech_dl.cards.credit import MOST
 from fintech_dl.errors import DataError, UsageError
 from fintech_dl.evaluation.attribution import (
     Groups,
@@ -24,8 +25,8 @@ from fintech_dl.evaluation.baselines import score_rows
 from fintech_dl.evaluation.explanation import feature_groups
 
 COLUMNS = ["row", "rank", "feature", "text", "contribution", "value", "reference"]
-MOST = 4  # reasons; more would not help the person who reads them
 DIGITS = 4  # of a contribution: what is below is rounding
+MEASURES = ["overlap", "jaccard", "rank_biased", "same_first"]
 PERSISTENCE = 0.9  # of rank-biased overlap: the weight of each rank compared with the one before
 
 
@@ -173,16 +174,9 @@ def reason_codes(
         raise UsageError("threshold and declined: give one of them")
     _, seen, base, of = before_network(model, X, reference, method)
     features = feature_groups(list(seen.columns)) if groups is None else dict(groups)
-    check_groups(features, seen.columns)
-    withheld = _withheld(features, X, excluded, protected, of)
+    withheld = check_texts(table, features, seen.columns, X, excluded, protected, of)
     lines_of = table.sort_values("condition", key=lambda c: c == "", kind="stable")
     wording = {name: own.values.tolist() for name, own in lines_of.groupby("feature")}
-    known = set(table.loc[table["condition"] == "", "feature"])
-    if untold := [name for name in features if name not in known | withheld]:
-        raise UsageError(
-            f"texts: no text (with an empty condition) for {untold[:10]}; add one for each, or "
-            "name it in `excluded` if it cannot be a reason"
-        )
     chosen = _declined(model, X, threshold, declined)
     if not chosen.any():
         return pd.DataFrame(columns=COLUMNS)
@@ -225,10 +219,10 @@ def reason_stability(reasons: Mapping[Any, pd.DataFrame]) -> pd.DataFrame:
     -------
     DataFrame
         One line per pair, and a last one, ``all``, of their means: ``first``, ``second``, ``rows``
-        (declined in both), ``jaccard`` (features in both lists, of those in either),
-        ``rank_biased`` (overlap of both lists cut at each rank, weighted by 0.9 per rank: the first
-        reason counts most) and ``same_first`` (share of rows with the same first reason). All are 1
-        where the lists are the same.
+        (declined in both), ``overlap`` (features in both lists, of those in the longer one),
+        ``jaccard`` (of those in either), ``rank_biased`` (overlap of both lists cut at each rank,
+        weighted by 0.9 per rank: the first reason counts most) and ``same_first`` (share of rows
+        with the same first reason). All are 1 where the lists are the same.
 
     Raises
     ------
@@ -259,7 +253,7 @@ def reason_stability(reasons: Mapping[Any, pd.DataFrame]) -> pd.DataFrame:
             raise UsageError(f"reasons of {first!r} and {second!r} have no row in common")
         measured = [_agreement(a[row], b[row]) for row in both]
         lines.append([str(first), str(second), len(both), *np.mean(measured, axis=0)])
-    names = ["first", "second", "rows", "jaccard", "rank_biased", "same_first"]
+    names = ["first", "second", "rows", *MEASURES]
     found = pd.DataFrame(lines, columns=names)
     total = ["all", "all", int(found["rows"].sum()), *found[names[3:]].mean()]
     return pd.concat([found, pd.DataFrame([total], columns=names)], ignore_index=True)
@@ -275,6 +269,31 @@ def _read(path: Path) -> pd.DataFrame:
     except (OSError, ValueError, KeyError) as error:
         raise UsageError(f"texts: {path}: {error!r}; needed: a CSV or TOML file") from error
     raise UsageError(f"texts: {path} is of another kind; allowed: .csv and .toml")
+
+
+def check_texts(
+    texts: pd.DataFrame,
+    features: Groups,
+    columns: Sequence[Hashable] | pd.Index[Any],
+    X: pd.DataFrame,
+    excluded: Sequence[Hashable] = (),
+    protected: Sequence[Hashable] = (),
+    of: str = "X",
+) -> set[str]:
+    """Return the features that cannot be named; UsageError unless each other one has a text.
+
+    The arguments are those of ``reason_codes``; ``columns`` are what the model sees, ``of`` "X" if
+    these are the columns of ``X``.
+    """
+    check_groups(features, columns)
+    withheld = _withheld(features, X, excluded, protected, of)
+    known = set(texts.loc[texts["condition"] == "", "feature"])
+    if untold := [name for name in features if name not in known | withheld]:
+        raise UsageError(
+            f"texts: no text (with an empty condition) for {untold[:10]}; add one for each, or "
+            "name it in `excluded` if it cannot be a reason"
+        )
+    return withheld
 
 
 def _withheld(
@@ -363,13 +382,12 @@ def _lists(frame: pd.DataFrame) -> dict[Any, list[str]]:
     return {row: [name for name in names if name] for row, names in named.items()}
 
 
-def _agreement(a: list[str], b: list[str]) -> tuple[float, float, float]:
-    """Return Jaccard's index, rank-biased overlap, and whether the first is the same."""
+def _agreement(a: list[str], b: list[str]) -> tuple[float, ...]:
+    """Return overlap, Jaccard's index, rank-biased overlap, and whether the first is the same."""
     if not a or not b:
-        same = float(a == b)
-        return same, same, same
+        return (float(a == b),) * len(MEASURES)
     depths = range(1, max(len(a), len(b)) + 1)
     weight = np.array([PERSISTENCE ** (d - 1) for d in depths])
     overlap = [len({*a[:d]} & {*b[:d]}) / max(len(a[:d]), len(b[:d])) for d in depths]
     jaccard = len({*a} & {*b}) / len({*a} | {*b})
-    return jaccard, float(weight @ overlap / weight.sum()), float(a[0] == b[0])
+    return overlap[-1], jaccard, float(weight @ overlap / weight.sum()), float(a[0] == b[0])

@@ -12,7 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from fintech_dl.errors import not_written, require
-from fintech_dl.evaluation import figures, forecast_standings, forecast_tables, standings, tables
+from fintech_dl.evaluation import (
+    credit_tables,
+    figures,
+    forecast_standings,
+    forecast_tables,
+    order_tables,
+    standings,
+    tables,
+)
 from fintech_dl.evaluation.reading import Record, metric_names, models_of, words
 from fintech_dl.evaluation.wording import clean, count, general, metric, moment, percent
 from fintech_dl.folders import replacing, shipped
@@ -60,8 +68,8 @@ def render(record: Record) -> str:
         results=standings.results(record),
         over_time=forecast_tables.over_time(record),
         intervals=forecast_tables.intervals(record),
-        ranking=forecast_tables.ranking(record),
-        trading=forecast_tables.trading(record),
+        ranking=order_tables.ranking(record),
+        trading=order_tables.trading(record),
         leaks=forecast_tables.leaks(record),
         data=tables.data(record),
         protocol=tables.protocol(record),
@@ -70,6 +78,8 @@ def render(record: Record) -> str:
         days=figures.day_figures(record),
         decision=tables.decision(record),
         calibration=tables.calibration(record),
+        reasons=credit_tables.reasons(record),
+        points=credit_tables.points(record),
         training=tables.training(record),
         speed=tables.speed(record),
         importance=tables.importance(record),

@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.pipeline import Pipeline
 
 from fintech_dl.cards import Validation
 from fintech_dl.errors import DataError, UsageError
 from fintech_dl.evaluation import evidence
-from fintech_dl.evaluation.attribution import uncalibrated
+from fintech_dl.evaluation.attribution import last_step
 from fintech_dl.evaluation.curves import cap_curve, lift_table
 from fintech_dl.evaluation.cutoffs import cutoff_for, cutoff_table, swap_set
 from fintech_dl.evaluation.drift import shift_since_training, triggers
@@ -52,6 +51,7 @@ def validate(
     parts: Sequence[Fold],
     record: Mapping[str, Any],
     *,
+    told: Mapping[str, Any] | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
     """Return the numbers of a model validation report.
@@ -68,6 +68,8 @@ def validate(
         Of these rows, the latest first.
     record : dict
         Of the run: its verdict names the best baseline, its data the rows set aside.
+    told : mapping, optional
+        Of ``declines.with_reference``: with what the card's reasons are told.
     seed : int
         Of the resamples.
 
@@ -134,7 +136,7 @@ def validate(
         "ranks": ranks,
         "stability": shift_since_training(own, table, parts[0], validation.vintage),
         "leakage": leakage(table, parts[0], validation.protected),
-        **_tried(validation, own, model, table.X.iloc[parts[0].test], cutoff, seed),
+        **_tried(validation, own, model, table.X.iloc[parts[0].test], cutoff, told, seed),
     }
     given: dict[str, Any] = plain(found)
     return given | {"triggers": plain(triggers(given, record.get("data") or {}))}
@@ -222,10 +224,16 @@ def _challenger(
 
 
 def _tried(
-    validation: Validation, own: Scored, model: Any, X: pd.DataFrame, cutoff: float, seed: int
+    validation: Validation,
+    own: Scored,
+    model: Any,
+    X: pd.DataFrame,
+    cutoff: float,
+    told: Mapping[str, Any] | None,
+    seed: int,
 ) -> dict[str, Any]:
     """Return what needs the model itself: other inputs scored, reasons for declines told."""
-    outcome, codes = own.outcomes[0], _special_codes(model)
+    outcome, codes = own.outcomes[0], getattr(last_step(model), "special_codes", None)
     return {
         "sensitivity": perturbation(model, X, outcome, cutoff, special_codes=codes, seed=seed),
         "reasons": reason_fidelity(
@@ -233,16 +241,10 @@ def _tried(
             X,
             outcome.score >= cutoff,
             protected=validation.protected,
-            special_codes=codes,
+            told=told,
             seed=seed,
         ),
     }
-
-
-def _special_codes(model: Any) -> Any:
-    model = uncalibrated(model)
-    last = model.steps[-1][1] if isinstance(model, Pipeline) else model
-    return getattr(last, "special_codes", None)
 
 
 def _fairness(

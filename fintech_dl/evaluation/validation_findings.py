@@ -154,15 +154,24 @@ def reasons(record: Record, given: Record) -> list[Block]:
     if "reason" in found:
         return [said(f"No evidence on reasons: {clean(found['reason'], 600)}.")]
     first = found["first"]
-    rows = [[clean(d["feature"], 80), percent(d["share"], 0)] for d in first[:10]]
+    texts = any(d.get("text") for d in first)
+    rows = [
+        [clean(d["feature"], 80), *([clean(d["text"])] if texts else []), percent(d["share"], 0)]
+        for d in first[:10]
+    ]
+    head = ["feature", *(["told as"] if texts else []), "of the declined"]
     among = ", ".join(found["protected"]) or "none"
     held = "add up" if found["complete"] else "DO NOT ADD UP"
     usual, best = found["references"]
+    compared = (found["between_halves"], found["between_references"], found.get("between_members"))
     agreed = [
-        f"first {percent(d['same_first'], 0)}, all of them (rank-biased overlap) "
-        f"{number(d['rank_biased'], 2)}"
-        for d in (found["between_halves"], found["between_references"])
+        f"first {percent(d['same_first'], 0)}, all of them {percent(d.get('overlap'), 0)}, by rank "
+        f"(rank-biased overlap) {number(d['rank_biased'], 2)}"
+        if d
+        else "not compared: a single network has one seed; `n_members` trains more"
+        for d in compared
     ]
+    several = f"each of {n} members" if (n := found.get("members", 1)) > 1 else "other seeds"
     return [
         said(
             f"Method: {clean(found['method'])}, against {usual}, at most {found['most']} reasons; "
@@ -172,11 +181,12 @@ def reasons(record: Record, given: Record) -> list[Block]:
         pairs(
             ("Contributions", f"{held}: off by {found['completeness']:.1g} at most (log odds)"),
             ("Declined without a reason", percent(found["unexplained"])),
-            ("Same reasons from half of the approved", agreed[0]),
+            ("Same reasons if that row is of half as many", agreed[0]),
             (f"Same reasons against {best}", agreed[1]),
+            (f"Same reasons by {several}", agreed[2]),
             ("Protected attributes among them", among),
         ),
-        tabled(tables.table("First reasons", ["feature", "of the declined"], rows)),
+        tabled(tables.table("First reasons", head, rows, [len(head) - 1])),
     ]
 
 

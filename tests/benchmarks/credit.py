@@ -11,7 +11,8 @@ A job is one method on one fold with one seed, or the tuning of a method on the 
 fold 0, as ours was tuned; each runs in a process of its own. What is done is kept in
 ``reports/benchmarks/credit/``, so that a second start goes on where the first was stopped, within a
 tuning too. The scores of test rows, which paired tests need, are kept in ``--predictions``;
-``--rebuild`` makes those again that are not there.
+``--rebuild`` makes those again that are not there. A job whose settings (those of its pipeline
+card, and ours) have changed since counts as not done; its old line stays in the file.
 """
 
 import argparse
@@ -31,9 +32,9 @@ from typing import Any
 
 import credit_state
 import credit_table
-from credit_data import PROTOCOLS, REPEATED, SIZES
+from credit_data import CARDS, PROTOCOLS, REPEATED, SIZES
 from credit_job import libraries, module
-from credit_ours import OURS
+from credit_ours import OURS, members
 from credit_rivals import ONE_SEED, RIVALS
 from credit_state import STATE, Job, slug
 from credit_tuning import SPACES, TRIALS
@@ -53,12 +54,17 @@ def jobs(
     folds: Sequence[int] = (),
     seeds: Sequence[int] = (),
 ) -> Iterator[Job]:
-    """Yield the selected jobs, small data and fold 0 first; nothing given selects everything."""
+    """Yield the selected jobs, small data and fold 0 first; nothing given selects everything.
+
+    No ensemble where the pipeline ships a single network and none was asked for beside it.
+    """
     for name in data or PROTOCOLS:
         wanted = seeds or (SEEDS[:1] if name in REPEATED else SEEDS)
         chosen = [fold for fold in folds or range(SIZES[name].folds) if fold < SIZES[name].folds]
         for fold in chosen:
             for method in methods or METHODS:
+                if method == "network ensemble" and members(CARDS[name][1]) == 1:
+                    continue  # it would be a second row of the single network
                 if method in SPACES and fold == chosen[0]:
                     yield tuning_of(Job(name, fold, method, None))
                 for seed in wanted:

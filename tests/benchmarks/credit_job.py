@@ -16,7 +16,8 @@ from typing import Any
 import credit_data
 import credit_tuning
 import numpy as np
-from credit_ours import OURS
+from credit_monotone import checked
+from credit_ours import OURS, settings
 from credit_rivals import RIVALS, Method
 from credit_state import Job, scores_path
 from results import hardware
@@ -79,6 +80,8 @@ def measure(data: credit_data.Data, fold: credit_data.Fold, method: Method, seed
         "fit_seconds": round(fitted - started, 3),
         "predict_seconds": round(predicted - fitted, 4),
     }
+    if getattr(getattr(model, "network", None), "monotone", None):
+        line["monotone"] = checked(model, data.X.iloc[fold.train])
     return line, p
 
 
@@ -96,7 +99,7 @@ def circumstances(method: str) -> dict[str, Any]:
 
 
 def code() -> str:
-    """Return a digest of what our methods are made of."""
+    """Return a digest of what our methods are made of; that of their settings stands beside it."""
     digest = sha256((Path(__file__).with_name("credit_ours.py")).read_bytes())
     for floor in ("networks", "estimators"):
         for path in sorted((PACKAGE / floor).rglob("*.py")):
@@ -107,6 +110,7 @@ def code() -> str:
 def run(asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield the lines of a job: one result, or the trials of a tuning."""
     job = Job(**asked["job"])
+    known = settings(job.method, job.data)
     for library in libraries(job.method):  # its import is no part of the time to fit
         import_module(module(library))
     data = credit_data.load(job.data)
@@ -131,7 +135,7 @@ def run(asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
     line, p = measure(data, fold, method, job.seed)
     with replacing(scores_path(job, Path(asked["predictions"]))) as path, path.open("wb") as file:
         np.save(file, p.astype(np.float32))
-    yield {**line, **circumstances(job.method)}
+    yield {**line, **circumstances(job.method), **({"settings": known} if known else {})}
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from credit_ours import settings
 from results import FOLDER
 
 STATE = FOLDER / "credit"
@@ -60,9 +61,17 @@ def append(path: Path, line: Mapping[str, Any]) -> None:
 
 
 def results(data: str, folder: Path = STATE) -> dict[Job, Line]:
-    """Return what was measured on a data set, the last line of each job."""
+    """Return what was measured with the settings of now, the last line of each job.
+
+    A line without settings is from before these were told apart, and holds.
+    """
     lines = read_lines(folder / f"{data}.jsonl")
-    return {job_of({**line, "data": data}): {**line, "data": data} for line in lines}
+    now = {method: settings(method, data) for method in {line["method"] for line in lines}}
+    return {
+        job_of({**line, "data": data}): {**line, "data": data}
+        for line in lines
+        if line.get("settings", now[line["method"]]) == now[line["method"]]
+    }
 
 
 def trials(data: str, folder: Path = STATE) -> dict[Job, list[Line]]:

@@ -1,7 +1,9 @@
 import json
 import math
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -35,6 +37,11 @@ def table():
     return import_module("credit_table")
 
 
+@pytest.fixture
+def ours():
+    return import_module("credit_ours")
+
+
 def line(auc=0.8, **more):
     """Return what a job measures."""
     quality = {"auc": auc, "log_loss": 0.4, "brier": 0.1, "ks": 0.5}
@@ -42,6 +49,11 @@ def line(auc=0.8, **more):
     spent = {"fit_seconds": 1.5, "predict_seconds": 0.1, "seconds": 36.0, "load": 0.1}
     where = {"libraries": "lightgbm 4", "machine": "any, 2 cores", "date": "2026-01-02"}
     return {**quality, **size, **spent, **where, **more}
+
+
+def of_ours(auc=0.8, data="taiwan", method="MLP", **more):
+    """Return what a job of ours measures."""
+    return line(auc, settings=import_module("credit_ours").settings(method, data), **more)
 
 
 def applications(n=60):
@@ -96,7 +108,7 @@ def test_a_second_start_goes_on_where_the_first_was_stopped(credit, monkeypatch,
         elif name["method"] == "MLP" and name["seed"] == 0:
             raise ChildProcessError("killed")
         else:
-            yield line()
+            yield of_ours() if name["method"] == "MLP" else line()
 
     failed = credit.run(credit.left(asked, tmp_path), tmp_path, tmp_path, take=take)
     assert failed == asked[:4]  # what waits for the tuning too; the fifth job is done
@@ -118,9 +130,48 @@ def test_no_job_starts_when_the_hours_are_over(credit, tmp_path):
     assert credit.left(asked, tmp_path) == asked
 
 
+def test_an_ensemble_has_a_row_only_where_it_is_more_than_the_single_network(credit, ours):
+    numbers = {name: ours.members(pipeline) for name, (_, pipeline) in ours.CARDS.items()}
+    assert (numbers["german"], numbers["taiwan"], numbers["gmsc"]) == (5, 5, 1)
+    asked = {job.data for job in credit.jobs(methods=["network ensemble"])}
+    assert asked == {name for name, number in numbers.items() if number > 1}
+    for name in asked:
+        assert ours.settings("network ensemble", name) != ours.settings("TabM", name)
+
+
+def test_a_job_is_done_for_the_settings_that_it_was_measured_with(
+    credit, ours, state, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(credit, "absent", lambda method: "")
+    asked = list(credit.jobs(["taiwan"], ["TabM", "MLP", "LightGBM"], [0], [0]))
+    for job in asked:
+        known = {"settings": ours.settings(job.method, "taiwan")}
+        known = {} if job.method == "LightGBM" else known
+        state.keep_result(job, line(**known), tmp_path)
+    assert credit.left(asked, tmp_path) == []
+    card = ours.pipeline_card("credit-taiwan")
+    longer = [{**card.step[-1], "epochs": 99}]
+    monkeypatch.setattr(ours, "pipeline_card", lambda name: replace(card, step=longer))
+    assert [job.method for job in credit.left(asked, tmp_path)] == ["TabM"]
+    assert [job.method for job in state.results("taiwan", tmp_path)] == ["MLP", "LightGBM"]
+    monkeypatch.setitem(ours.OTHERS, "MLP", ({"units": 1}, {}))
+    assert [job.method for job in credit.left(asked, tmp_path)] == ["TabM", "MLP"]
+
+
+def test_columns_that_a_pipeline_makes_are_settings_of_every_method(data, ours, monkeypatch):
+    before = {name: ours.settings("LightGBM", name) for name in ("taiwan", "taiwan-ratios")}
+    card = data.pipeline_card("credit-taiwan")
+    fewer = {**card.table, "status": card.table["status"][:2]}
+    aside = {**card.table, "protected": ["sex"]}
+    for table, same in ((fewer, False), (aside, True)):
+        monkeypatch.setattr(data, "pipeline_card", lambda name, t=table: replace(card, table=t))
+        assert ours.settings("LightGBM", "taiwan") == before["taiwan"] is None
+        assert (ours.settings("LightGBM", "taiwan-ratios") == before["taiwan-ratios"]) == same
+
+
 def test_the_plan_tells_hours_from_what_is_done(credit, state, monkeypatch, tmp_path):
     monkeypatch.setattr(credit, "absent", lambda method: "")
-    state.keep_result(state.Job("taiwan", 0, "MLP", 0), line(seconds=36.0), tmp_path)
+    state.keep_result(state.Job("taiwan", 0, "MLP", 0), of_ours(seconds=36.0), tmp_path)
     trial = {"trial": 0, "loss": 0.5, "seconds": 12.0}
     state.keep_trial(state.Job("taiwan", 0, "XGBoost tuned", None), trial, tmp_path)
     asked = list(credit.jobs(["taiwan", "gmsc"], ["MLP", "XGBoost tuned"], [0], [0, 1]))
@@ -147,11 +198,11 @@ def test_a_rival_that_is_not_installed_is_told_and_left_out(credit, monkeypatch,
 def test_half_a_line_of_a_killed_process_harms_no_other(state, tmp_path):
     path = tmp_path / "taiwan.jsonl"
     job = state.Job("taiwan", 0, "MLP", 0)
-    state.keep_result(job, line(0.7), tmp_path)
+    state.keep_result(job, of_ours(0.7), tmp_path)
     with path.open("a") as file:
         file.write('{"fold": 1, "met')
-    state.keep_result(job._replace(seed=1), line(0.8), tmp_path)
-    state.keep_result(job, line(0.9), tmp_path)
+    state.keep_result(job._replace(seed=1), of_ours(0.8), tmp_path)
+    state.keep_result(job, of_ours(0.9), tmp_path)
     found = state.results("taiwan", tmp_path)
     assert {job.seed: line["auc"] for job, line in found.items()} == {0: 0.9, 1: 0.8}
 
@@ -177,7 +228,7 @@ def measured(state, folder):
         ]:
             for seed in seeds:
                 made = (
-                    line(0.8 + gain + fold / 100, code="abc")
+                    of_ours(0.8 + gain + fold / 100, code="abc")
                     if method == "MLP"
                     else line(0.8 + gain)
                 )
@@ -302,6 +353,65 @@ def test_the_real_folds_have_the_sizes_that_the_plan_counts_on(data, name):
     assert set(made.y) == {0, 1}
     if name == "lending-months":
         assert [len(rows) for rows in made.folds[0]] == [20_102, 8_734, 2_930]
+
+
+def test_directions_are_declared_of_numbers_that_are_there(data):
+    from fintech_dl import load_frame
+
+    monotone = import_module("credit_monotone")
+    there = {"credit": {name for name, c in data.dataset_card("bank_marketing").columns.items()}}
+    for name, (dataset, pipeline) in data.CARDS.items():
+        if name in ("bank", "lending-months"):
+            continue
+        stand_in = f"synthetic_{dataset.removesuffix('_2018')}"
+        made = data.load(name, lambda _, stand_in=stand_in: load_frame(stand_in))
+        there.setdefault(pipeline, set()).update(made.X.select_dtypes("number"))
+        assert set(monotone.directions(made.X)) <= set(made.X.select_dtypes("number"))
+    for pipeline, declared in monotone.DIRECTIONS.items():
+        assert set(declared) <= there[pipeline], pipeline
+    assert monotone.DIRECTIONS["credit-taiwan"]["status_1"] == "increasing"
+    assert monotone.DIRECTIONS["credit-gmsc"]["age"] == "decreasing"
+
+
+def test_a_step_in_the_wrong_direction_is_counted():
+    monotone = import_module("credit_monotone")
+
+    class Model:
+        def __init__(self):
+            self.special_codes = {"late": [96.0]}
+            ways = {"late": "increasing", "limit": "decreasing"}
+            self.network = SimpleNamespace(monotone=ways)
+
+        def decision_function(self, X):
+            assert (X["other"] == 7).all()
+            assert not X["late"].eq(96).any()
+            dip = np.where(X["late"].between(3, 4), -1.0, 0.0)
+            return np.minimum(X["late"], 5) + dip - X["limit"]
+
+    rows = {"late": [0.0, np.nan, 10.0, 96.0], "limit": [1, 2, 3, 4], "other": 7}
+    X = pd.DataFrame(rows).fillna({"late": 0})
+    found = monotone.checked(Model(), X)
+    assert found == {"columns": 2, "points": 10_000, "violations": 1}
+
+
+def test_the_monotone_scorecard_keeps_its_directions_and_its_line_says_so(data, ours, monkeypatch):
+    job = import_module("credit_job")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setitem(ours.OTHERS, "Scorecard", ({}, {"epochs": 8, "learning_rate": 0.05}))
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"limit": rng.integers(1, 9, 400), "status_1": rng.integers(-2, 6, 400)})
+    X["age"] = rng.normal(size=400)
+    X.attrs["pipeline"] = "credit-taiwan"
+    y = pd.Series((X["limit"] - X["status_1"] + rng.normal(size=400) > 3).astype(int))  # contrary
+    fold = data.Fold(np.arange(300), np.arange(300, 400))
+    made = data.Data(X, y, [fold])
+    lines = {
+        name: job.measure(made, fold, ours.OURS[f"{name} scorecard"], 0)[0]
+        for name in ("monotone", "additive")
+    }
+    assert lines["monotone"]["monotone"] == {"columns": 2, "points": 10_000, "violations": 0}
+    assert "monotone" not in lines["additive"]
+    assert lines["additive"]["auc"] > 0.8 > lines["monotone"]["auc"] + 0.1
 
 
 def test_weight_of_evidence_is_the_log_odds_of_a_bin_against_all():

@@ -12,7 +12,7 @@ from sklearn.pipeline import make_pipeline
 
 from fintech_dl import MLP, NeuralClassifier, NeuralRegressor, Scorecard, points_table, score_points
 from fintech_dl.errors import DataError, UsageError
-from fintech_dl.estimators.points import compare_points
+from fintech_dl.estimators.point_scores import compare_points
 
 N = 1200
 FACTOR = 20 / np.log(2)

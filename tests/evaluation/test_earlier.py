@@ -122,6 +122,21 @@ def test_rows_without_time_are_stratified_and_persons_stay_together():
     assert len(earlier_folds(amounts, split, [test], 4)) == 4
 
 
+def test_labels_that_come_too_late_to_wait_twice_are_those_known_at_the_test():
+    table = payments(delay="30D", days=70)
+    split = Split(kind="holdout", train="25d", gap="30d", test="10d")
+    tests = folds(table, split)
+    with pytest.raises(DataError, match=r"no 2 folds fit .*set search\.wait = false"):
+        earlier_folds(table, split, tests, 2)
+    found = earlier_folds(table, split, tests, 2, wait=False)
+    for fold in found:
+        used = np.concatenate([fold.train, fold.test])
+        assert set(used) <= set(tests[0].train)
+        assert table.until.iloc[used].max() <= tests[0].test_from
+        assert table.when.iloc[fold.train].max() < table.when.iloc[fold.test].min()
+        assert len(fold.train) > 100 < len(fold.test)
+
+
 def test_what_cannot_be_divided_is_said():
     table = payments()
     split = Split(kind="purged_kfold", folds=3)
