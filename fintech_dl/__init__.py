@@ -35,7 +35,7 @@ _HOME = {
     "NeuralEncoder": "estimators.encoder",
     "ConformalRegressor": "evaluation.intervals",
     "points_table": "estimators.points",
-    "score_points": "estimators.points",
+    "score_points": "estimators.point_scores",
     "Table": "table",
     "load_frame": "data.frames",
     "load_prices": "data.prices",
@@ -59,8 +59,8 @@ if TYPE_CHECKING:
     from fintech_dl.estimators.classifier import NeuralClassifier as NeuralClassifier
     from fintech_dl.estimators.detector import NeuralDetector as NeuralDetector
     from fintech_dl.estimators.encoder import NeuralEncoder as NeuralEncoder
+    from fintech_dl.estimators.point_scores import score_points as score_points
     from fintech_dl.estimators.points import points_table as points_table
-    from fintech_dl.estimators.points import score_points as score_points
     from fintech_dl.estimators.quantile import NeuralQuantileRegressor as NeuralQuantileRegressor
     from fintech_dl.estimators.ranker import NeuralRanker as NeuralRanker
     from fintech_dl.estimators.regressor import NeuralRegressor as NeuralRegressor

@@ -184,8 +184,8 @@ def scorer(
     Returns
     -------
     callable
-        Takes rows as the model does, returns a float64 array of shape (n_rows,) as
-        ``evaluation.baselines.score_rows``.
+        Takes rows as the model does, returns a float64 array of shape (n_rows,), of several
+        targets (n_rows, n_targets), as ``evaluation.baselines.score_rows``.
 
     Raises
     ------

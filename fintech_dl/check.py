@@ -59,7 +59,7 @@ def findings(artefacts: Sequence[str] = ()) -> Iterator[Finding]:
     ------
     dict
         ``part`` (installation, backend, dataset, pipeline, leak or artefact), ``name``, ``status``
-        (ok, warning or failed) and ``text``, which says what to do.
+        (ok, skipped, warning or failed) and ``text``, which says what to do.
 
     Examples
     --------
@@ -127,8 +127,8 @@ def try_leaks(name: str) -> list[tuple[str, bool | None, str]]:
         frame = read_dataset(card.dataset).whole()
         build = partial(make_table, card.table)
         model = candidates(card, {}, 0)[0][2]
-        noise = card.table.get("variance") not in frame
-        found = deep_leaks(card.forecast, build, model, frame, noise=noise, everything=True)
+        variance = str(card.table.get("variance", ""))
+        found = deep_leaks(card.forecast, build, model, frame, variance=variance, everything=True)
     except FintechError as error:
         return [("card", False, str(error))]
     return [(one.name, None if one.passed is None else bool(one.passed), one.text) for one in found]
@@ -186,7 +186,7 @@ def _library(line: Requirement) -> tuple[str, str]:
 
 def _backend(backend: str) -> Finding:
     if find_spec(backend) is None or find_spec("keras") is None:
-        return _finding("backend", backend, "ok", "not installed: skipped")
+        return _finding("backend", backend, "skipped", "not installed")
     code, _, last = _process(TRAIN, KERAS_BACKEND=backend)
     if code:
         text = (
@@ -200,8 +200,9 @@ def _leaks(name: str) -> Iterator[Finding]:
     code, out, last = _process(TRY_LEAKS, name, longest=LONGEST)
     failed = [("card", False, f"the checks broke off: {last}")]
     found = json.loads(out.splitlines()[-1]) if code == 0 else failed
+    statuses = {True: "ok", False: "failed", None: "skipped"}
     for what, passed, text in found:
-        yield _finding("leak", f"{name}: {what}", "failed" if passed is False else "ok", text)
+        yield _finding("leak", f"{name}: {what}", statuses[passed], text)
 
 
 def _process(

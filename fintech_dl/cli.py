@@ -185,6 +185,9 @@ def run(
         echo(f"report    {done.folder / 'report.html'}")
         if (done.folder / "validation.html").exists():
             echo(f"evidence  {done.folder / 'validation.html'}")
+        for name in ("reasons", "points"):
+            if (done.folder / f"{name}.csv").exists():
+                echo(f"{name:<9} {done.folder / name}.csv")
         echo(f"artefact  {done.folder / 'artefact'}")
         words = record["commands"]["score"].split(" ", 1)
         name = words[0] if shutil.which(words[0]) else os.path.relpath(sys.argv[0])
@@ -199,6 +202,9 @@ def score(
     file: Annotated[str, typer.Argument(help="Parquet or CSV file of new rows.")],
     out: Annotated[str, typer.Option("-o", "--out", help="Folder to write; must not exist yet.")],
     history: Annotated[str, typer.Option(help="File of earlier rows, labels included.")] = "",
+    reasons: Annotated[
+        bool, typer.Option("--reasons", help="Also write why each declined row is: reasons.csv.")
+    ] = False,
     as_of: AsOf = "",
     strict: Strict = False,
     quiet: Quiet = False,
@@ -209,7 +215,9 @@ def score(
         from fintech_dl.scoring.score import score_file
 
         tell(f"scoring {Path(file).name}", 0.0)
-        done = score_file(artefact, file, out, history=history or None, as_of=as_of or None)
+        done = score_file(
+            artefact, file, out, history=history or None, as_of=as_of or None, reasons=reasons
+        )
         tell("done", 1.0)
     counts = done.summary
     past = counts["history"]
@@ -227,6 +235,8 @@ def score(
         if past and (n := past["rows_quarantined"]):
             echo(f"{n:,} rows of the history broke the contract: left out")
         echo(f"scores  {done.folder / 'scores.parquet'}")
+        if reasons:
+            echo(f"reasons  {done.folder / 'reasons.csv'}")
         if counts["rows_quarantined"]:
             echo(f"quarantine  {done.folder / 'quarantine.csv'}")
     if strict:
@@ -272,14 +282,17 @@ def check(
     found = []
     for one in findings(artefacts or []):
         found.append(one)
-        if not as_json and not (quiet and one["status"] == "ok"):
+        if not as_json and not (quiet and one["status"] in ("ok", "skipped")):
             echo(f"{one['status']:<7}  {one['part']} {one['name']}: {one['text']}")
-    counts = {s: sum(one["status"] == s for one in found) for s in ("ok", "warning", "failed")}
+    states = ("ok", "skipped", "warning", "failed")
+    counts = {state: sum(one["status"] == state for one in found) for state in states}
     if as_json:
         print_json({"counts": counts, "checks": found})
     elif not quiet:
         several = "" if counts["warning"] == 1 else "s"
-        echo(f"{counts['ok']} ok, {counts['warning']} warning{several}, {counts['failed']} failed")
+        left = f", {counts['skipped']} skipped" if counts["skipped"] else ""
+        told = f"{counts['warning']} warning{several}, {counts['failed']} failed"
+        echo(f"{counts['ok']} ok{left}, {told}")
     failed = [one for one in found if one["status"] == "failed"]
     if failed:
         only_artefacts = all(one["part"] == "artefact" for one in failed)

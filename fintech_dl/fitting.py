@@ -5,42 +5,52 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import sklearn
 from sklearn.frozen import FrozenEstimator
+from sklearn.multioutput import MultiOutputRegressor
 from sklearn.pipeline import Pipeline
 
 from fintech_dl.artefact import scorer, to_files
 from fintech_dl.cards import PipelineCard, forecasts_numbers
 from fintech_dl.errors import CardError, NotInstalledError, UsageError, told_as
-from fintech_dl.evaluation.baselines import score_rows, with_preprocessing
+from fintech_dl.evaluation.baselines import fit_rows, score_rows, with_preprocessing
 from fintech_dl.evaluation.calibration import CalibratedClassifier
 from fintech_dl.evaluation.cuts import validation_cut
 from fintech_dl.evaluation.evidence import Scored
 from fintech_dl.evaluation.interval_record import INNER, RISK, Bands
 from fintech_dl.evaluation.intervals import ConformalRegressor
 from fintech_dl.evaluation.memory import peak_memory
-from fintech_dl.evaluation.online import online_intervals
+from fintech_dl.evaluation.online import of_main, online_bands, with_forecasts
 from fintech_dl.evaluation.outcomes import Outcome
 from fintech_dl.evaluation.splits import Fold
 from fintech_dl.pipelines import build_pipeline, make, parameter_of
 from fintech_dl.records import nearest
 from fintech_dl.table import Table
 
+RIVALS_ONLY = ("xgboost", "catboost")  # allowed in cards, not among `artefact.TRUSTED`
+
 
 def candidates(
     card: PipelineCard, set_params: Mapping[str, Any], seed: int
 ) -> list[tuple[str, str, Any, str]]:
-    """Return name, title, unfitted estimator and reason of absence: the model, then baselines."""
+    """Return name, title, unfitted estimator and reason of absence: the model, then baselines.
+
+    Of several horizons each baseline is fitted to each.
+    """
+    several = len(horizons(card)) > 1
     model = build_pipeline(card)
     for key, value in set_params.items():
         addresses = [address for address in model.get_params() if "__" in address]
         if key not in addresses:
             raise UsageError(f"no parameter has the address {key!r}; {nearest(key, addresses)}")
         model.set_params(**{key: make(value, key)})
+    _refuse_unsaved(model, card)
     found = [("model", title_of(model), seeded(model, seed), "")]
     for i, spec in enumerate(card.baseline):
         title = str(spec["use"]).rpartition(".")[2]
@@ -48,6 +58,8 @@ def candidates(
         name = str(spec.get("name", title))
         try:
             estimator = with_preprocessing(make(plain, f"{card.name}: baseline {i + 1}"))
+            if several:
+                estimator = Pipeline([("model", MultiOutputRegressor(estimator))])
             found.append((name, spec.get("title", title), seeded(estimator, seed), ""))
         except NotInstalledError as error:
             found.append((name, spec.get("title", title), None, str(error)))
@@ -58,6 +70,38 @@ def candidates(
                 "`name` and a `title` of its own"
             )
     return found
+
+
+def horizons(card: PipelineCard) -> list[int]:
+    """Return how many bars ahead a card forecasts, the main horizon first; 1 if it says nothing.
+
+    Raises
+    ------
+    CardError
+        Several horizons where there can be one only.
+    """
+    given = parameter_of(card.table, "horizon") or 1
+    if not isinstance(given, list | tuple):
+        with told_as(CardError, f"{card.name}: [table] horizon"):
+            return [int(given)]
+    where = f"{card.name}: [table] horizon = {list(given)}"
+    if card.forecast is None or card.forecast.kind not in ("volatility", "price"):
+        raise CardError(
+            f"{where}: forecasts of volatility and of prices may have several horizons; give one"
+        )
+    return list(given)
+
+
+def _refuse_unsaved(model: Pipeline, card: PipelineCard) -> None:
+    """Refuse models that `load` would not trust, before anything is read."""
+    for address, part in model.get_params().items():
+        library = type(part).__module__.partition(".")[0]
+        if library in RIVALS_ONLY:
+            raise CardError(
+                f"{card.name}: {address} is of {library}; {' and '.join(RIVALS_ONLY)} serve as "
+                "[[baseline]] only, because an artefact does not trust their binary state. In a "
+                "model take lightgbm, or scikit-learn's HistGradientBoostingClassifier"
+            )
 
 
 def title_of(model: Pipeline) -> str:
@@ -83,7 +127,9 @@ def fit_and_score(
     Of the model in question, not of a baseline, also the files of its artefact: the latest fold is
     scored with these very files, as new rows will be.
     """
-    outcomes, seconds, rate, memory, kept, train = [], 0.0, 0.0, 0.0, None, None
+    seconds, rate, memory, kept, train = 0.0, 0.0, 0.0, None, None
+    outcomes: list[Outcome] = []
+    further: list[list[Outcome]] = []
     bands: list[Bands | None] = []
     files: dict[str, bytes] = {}
     for fold in parts:
@@ -99,16 +145,19 @@ def fit_and_score(
         started = time.perf_counter()
         score = scores(table.X.iloc[fold.test])
         rate += len(fold.test) / max(time.perf_counter() - started, 1e-9)
-        outcomes.append(outcome_of(card, table, fold.test, score))
-        bands.append(_bands(model, card, table, fold.test))
+        outcome, *others = outcomes_of(card, table, fold.test, score)
+        outcomes.append(outcome)
+        further.append(others)
+        bands.append(_bands(model, card, table, fold.test, scores))
         if kept is None:
             kept = model
-            train = outcome_of(card, table, fold.train, scores(table.X.iloc[fold.train]))
+            train = outcomes_of(card, table, fold.train, scores(table.X.iloc[fold.train]))[0]
     scored = Scored(
         name=name,
         title=title,
         is_baseline=name != "model",
         outcomes=outcomes,
+        further=further,
         bands=[one for one in bands if one is not None],
         train=train,
         fit_seconds=seconds / len(parts),
@@ -125,39 +174,35 @@ def fit(model: Any, card: PipelineCard, table: Table, train: Any, own: bool) -> 
     calibration = card.calibration if own else None
     intervals = card.forecast.intervals if own and card.forecast else None
     purge = card.forecast is not None  # elsewhere `until` is a mere delay of the label
+    whole = table.rows(train)
     if calibration is not None:
         train, late = validation_cut(table, train, calibration.fraction, purge=purge)
     if intervals is not None:
         train, late = validation_cut(table, train, intervals.fraction, purge=purge)
-    head, last = model[:-1], model.steps[-1][1]
-    taken = inspect.signature(last.fit).parameters
+    taken = inspect.signature(model.steps[-1][1].fit).parameters
     share = card.split.validation_fraction if own and "X_val" in taken else 0
-    held = train[:0]
+    held = None
     if share:
-        train, held = validation_cut(table, train, share, purge=purge)
-    rows, validation = table.rows(train), table.rows(held)
-    X, X_val = rows.X, validation.X
-    if len(head):  # step by step, because validation rows have to pass the same steps
-        X = head.fit_transform(X, rows.y)
-        X_val = head.transform(X_val) if share else X_val
-    extra: dict[str, Any] = {"sample_weight": rows.weight, "groups": rows.when}
-    if share:
-        extra |= {"X_val": X_val, "y_val": validation.y, "sample_weight_val": validation.weight}
-        extra["groups_val"] = validation.when
-    last.fit(X, rows.y, **{k: v for k, v in extra.items() if k in taken and v is not None})
+        train, stop = validation_cut(table, train, share, purge=purge)
+        held = table.rows(stop)
+    fit_rows(model, table.rows(train), held)
     if calibration is not None:
-        latest = table.rows(late)
+        latest, prior = table.rows(late), calibration.prior
+        if isinstance(prior, str):  # "training": sets right what `class_weight` tilts
+            prior = float(np.average(whole.y, weights=whole.weight))
         calibrated = CalibratedClassifier(
-            FrozenEstimator(model), method=calibration.method, prior=calibration.prior
+            FrozenEstimator(model), method=calibration.method, prior=prior
         )
         return calibrated.fit(latest.X, latest.y, sample_weight=latest.weight)
     if intervals is not None:
-        return _with_intervals(model, card, table.rows(late))
+        return _with_intervals(model, card, table.rows(train), table.rows(late))
     return model
 
 
-def _with_intervals(model: Any, card: PipelineCard, latest: Table) -> ConformalRegressor:
-    """Put intervals around a fitted model, calibrated on rows that it has not seen."""
+def _with_intervals(
+    model: Any, card: PipelineCard, rows: Table, latest: Table
+) -> ConformalRegressor:
+    """Put intervals around a model fitted on rows, calibrated on the latest, which it never saw."""
     assert card.forecast is not None
     assert card.forecast.intervals is not None
     asked = card.forecast.intervals
@@ -166,32 +211,56 @@ def _with_intervals(model: Any, card: PipelineCard, latest: Table) -> ConformalR
         coverage=[card.forecast.coverage, INNER],
         method=asked.method,
         scale=asked.scale or None,
+        symmetric=asked.symmetric,
         adapt=asked.adapt,
-        window=None,
-        horizon=parameter_of(card.table, "horizon") or 1,
+        window=asked.window or None,
+        horizon=horizons(card)[0],
+        logs=asked.logs,
     )
     assert latest.y is not None
-    return found.fit(latest.X, latest.y).calibrate(latest.X, latest.y, latest.when)
+    return found.fit(rows.X, rows.y).calibrate(latest.X, latest.y, latest.when)
 
 
-def _bands(model: Any, card: PipelineCard, table: Table, at: Any) -> Bands | None:
+def _bands(
+    model: Any, card: PipelineCard, table: Table, at: Any, scores: Callable[[Any], Any]
+) -> Bands | None:
     """Return the intervals of test rows, each of what was known at the time."""
     if not isinstance(model, ConformalRegressor):
         return None
-    rows = table.rows(at)
-    assert rows.y is not None
-    assert rows.when is not None
-    ends = {
-        coverage: online_intervals(model, rows.X, rows.y, rows.when, rows.until, coverage=coverage)
-        if model.adapt
-        else model.predict_interval(rows.X, coverage)
-        for coverage in np.atleast_1d(model.coverage).tolist()
-    }
-    return Bands(ends, *model.predict_risk(rows.X, RISK))
+    assert card.forecast is not None
+    assert card.forecast.intervals is not None
+    model = with_forecasts(model, scores)
+    if card.forecast.intervals.updated:
+        return online_bands(model, table, at)
+    X = table.X.iloc[at]
+    coverages = np.atleast_1d(model.coverage).tolist()
+    ends = {coverage: of_main(model.predict_interval(X, coverage)) for coverage in coverages}
+    return Bands(ends) if model.logs else Bands(ends, *of_main(model.predict_risk(X, RISK)))
 
 
-def outcome_of(card: PipelineCard, table: Table, at: Any, score: Any) -> Outcome:
-    """Return the scores of the rows at positions ``at`` with what happened to these rows."""
+def outcomes_of(card: PipelineCard, table: Table, at: Any, score: Any) -> list[Outcome]:
+    """Return the outcome of rows at positions ``at`` of each horizon, the main one first."""
+    found, targets = score_columns(card, score), pd.DataFrame(table.y)
+    return [
+        outcome_of(card, replace(table, y=targets.iloc[:, i]), at, one, i)
+        for i, one in enumerate(found.values())
+    ]
+
+
+def score_columns(card: PipelineCard, score: Any) -> dict[str, Any]:
+    """Return what a model says as the columns of a file: of several horizons one each."""
+    if np.ndim(score) == 1:
+        return {"score": score}
+    ahead = horizons(card)
+    names = ["score", *(f"score_next_{bars}" for bars in ahead[1:])]
+    return dict(zip(names, score.T, strict=True))
+
+
+def outcome_of(card: PipelineCard, table: Table, at: Any, score: Any, which: int = 0) -> Outcome:
+    """Return the scores of the rows at positions ``at`` with what happened to these rows.
+
+    ``which`` of the card's horizons they are about.
+    """
     rows = table.rows(at)
     column = card.decision.amount if card.decision else ""
     aside: Any = {} if rows.aside is None else rows.aside
@@ -204,5 +273,5 @@ def outcome_of(card: PipelineCard, table: Table, at: Any, score: Any) -> Outcome
         amount=aside[column] if column and column in aside else None,
         numbers=forecasts_numbers(card),
         returns=aside.get("forward_return") if card.forecast else None,
-        horizon=parameter_of(card.table, "horizon") or 1 if card.forecast else None,
+        horizon=horizons(card)[which] if card.forecast else None,
     )

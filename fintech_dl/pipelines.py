@@ -117,8 +117,9 @@ def make(spec: Any, where: str) -> Any:
     for key in values:
         if key not in allowed:
             raise CardError(f"{where}: {name} has no parameter {key!r}; {nearest(key, allowed)}")
+    quiet = {"verbose": -1} if name.startswith("lightgbm.") else {}  # else it prints while it fits
     with told_as(CardError, f"{where}: {name}"):
-        return found(**values)
+        return found(**quiet, **values)
 
 
 def make_table(spec: Mapping[str, Any], frame: pd.DataFrame, *, labelled: bool = False) -> Table:
@@ -196,12 +197,14 @@ def _card(pipeline: str | Path | PipelineCard) -> PipelineCard:
 
 
 def _table_functions() -> dict[str, Any]:
-    """Return the functions of ``fintech_dl.features`` that make tables, as cards name them."""
+    """Return the functions of ``fintech_dl.features`` from frame to table, as cards name them."""
     return {
         f"{module.name}.{name}": value
         for module in iter_modules(features.__path__)
         for name, value in vars(import_module(f"fintech_dl.features.{module.name}")).items()
-        if inspect.isfunction(value) and value.__annotations__.get("return") == "Table"
+        if inspect.isfunction(value)
+        and value.__annotations__.get("return") == "Table"
+        and value.__annotations__.get("frame") == "pd.DataFrame"
     }
 
 

@@ -26,13 +26,14 @@ from fintech_dl.cards import (
     nearest,
     pipeline_card,
 )
-from fintech_dl.data.frames import read_dataset, write_quarantine
+from fintech_dl.credit import Told, check_told, tell_lender
+from fintech_dl.data.frames import read_dataset, write_csv, write_quarantine
 from fintech_dl.errors import CardError, DataError, OutputError, UsageError, require
 from fintech_dl.evaluation.evidence import Scored, evidence
 from fintech_dl.evaluation.explanation import permutation_importance
 from fintech_dl.evaluation.facts import data_facts, protocol_facts, training_facts
 from fintech_dl.evaluation.forecast_leaks import deep_leaks, run_leaks
-from fintech_dl.evaluation.forecast_record import forecast_record, told
+from fintech_dl.evaluation.forecast_record import forecast_record, members_record, told
 from fintech_dl.evaluation.groups import check_columns
 from fintech_dl.evaluation.outcomes import metric
 from fintech_dl.evaluation.report import write_report
@@ -61,7 +62,8 @@ class Run:
     folder : Path
         Holds ``report.html``, ``metrics.json``, ``predictions.parquet``, ``artefact/`` and, if
         rows were set aside, ``quarantine.csv``; after a search ``search.csv``, a line per trial;
-        with ``[validation]`` in the card ``validation.html`` and ``validation.json``.
+        with ``[validation]`` in the card ``validation.html`` and ``validation.json``, with
+        ``[reasons]`` ``reasons.csv``, with ``[points]`` ``points.csv``.
     record : dict
         Every number of the report, JSON-plain.
     model : fitted Pipeline
@@ -145,7 +147,8 @@ def run_pipeline(
     reading = read_dataset(source, as_of=as_of)
     tell("making features", 0.05)
     frame = reading.whole()
-    table = make_table(card.table, frame, labelled=True)
+    whole = make_table(card.table, frame, labelled=True)
+    table = whole.main()
     if table.y is None:
         raise DataError(f"dataset {card.dataset}: holds no labels to learn from")
     if table.y.nunique() < 2:
@@ -171,13 +174,14 @@ def run_pipeline(
     if card.validation:
         tested = np.concatenate([part.test for part in parts])
         check_columns(card.validation, table, tested, f"{card.name}: [validation]")
+    settled = check_told(card, models[0][2], table.X)
     scored, fitted, files, searched, done = [], None, {}, {}, 0.1
     if wanted is not None:
         searched = search_parameters(
             card,
             wanted,
             models[0][2],
-            table,
+            whole,
             parts,
             seed=seed,
             tell=lambda text, share: tell(text, 0.1 + 0.4 * share),
@@ -191,11 +195,15 @@ def run_pipeline(
         if estimator is None:
             scored.append(Scored(name=name, title=title, is_baseline=True, reason=reason))
             continue
-        result, model, made = fit_and_score(name, title, estimator, card, table, parts)
+        result, model, made = fit_and_score(name, title, estimator, card, whole, parts)
         scored.append(result)
         if name == "model":
             fitted, files = model, made
     tell("evaluating", 0.8)
+    forecast = None
+    if card.forecast is not None:
+        both, tried = (models[0][2], fitted), 1 + searched.get("tried", 0)
+        forecast = _forecast(card, source, scored, both, table, parts, frame, tried, seed)
     record = {
         "format": 1,
         "title": card.title,
@@ -208,19 +216,15 @@ def run_pipeline(
         **({"search": searched} if searched else {}),
         "words": card.words,
         "features": [str(name) for name in table.X.columns],
-        **evidence(
-            scored, card.metrics, card.decision, forecast=card.forecast is not None, seed=seed
-        ),
+        **evidence(scored, card.metrics, card.decision, forecast=forecast, seed=seed),
         "training": training_facts(fitted),
         "limits": [*card.limits, *source.limits],
         "environment": _environment(),
     }
     if card.decision is not None and (column := source.columns.get(card.decision.amount)):
         record["decision"]["unit"] = column.unit
-    if card.forecast is not None:
-        record["forecast"] = _forecast(
-            card, source, scored, models[0][2], table, parts, frame, seed
-        )
+    if forecast:
+        record["forecast"] = forecast
     tell("measuring which features matter", 0.85)
     latest = parts[0]
     record["importance_metric"] = card.metrics[0]
@@ -233,13 +237,23 @@ def run_pipeline(
         max_rows=5_000 if table.X.shape[1] > MANY_COLUMNS else 20_000,
         seed=seed,
     )
+    tell("telling reasons and points", 0.88)
+    outcome, key = scored[0].outcomes[0], source.contract.key
+    told_lender = tell_lender(card, settled, fitted, table, latest.test, outcome, key)
+    record |= told_lender.record
     found: dict[str, Any] = {}
     if card.validation:
         tell("validating", 0.9)
-        found = validate(card.validation, scored, fitted, table, parts, record, seed=seed)
+        told_with = told_lender.kept.get("reasons")
+        found = validate(
+            card.validation, scored, fitted, table, parts, record, told=told_with, seed=seed
+        )
     tell("writing report and artefact", 0.95)
     with alone(folder, "--out"), publishing(folder, "--out") as home:
-        _write(home, folder, card, source, table, latest, scored[0], reading, fitted, files, record)
+        _write(
+            *(home, folder, card, source, table, latest, scored[0], reading, fitted, files, record),
+            told_lender,
+        )
         if card.validation:
             _write_validation(home, card, card.validation, record, found)
     tell("done", 1.0)
@@ -250,18 +264,20 @@ def _forecast(
     card: PipelineCard,
     source: DatasetCard,
     scored: list[Scored],
-    model: Any,
+    models: tuple[Any, Any],
     table: Table,
     parts: list[Fold],
     frame: pd.DataFrame,
+    tried: int,
     seed: int,
 ) -> dict[str, Any]:
-    """Return the part of the record that is about forecasts."""
+    """Return the part of the record that is about forecasts; of the model as asked and fitted."""
     assert card.forecast is not None
+    own = scored[0].outcomes[0]
     leaks = run_leaks(card.forecast, scored[0], table, parts[0])
     if card.forecast.leak_checks:
-        build, noise = partial(make_table, card.table), card.table.get("variance") not in frame
-        leaks += deep_leaks(card.forecast, build, model, frame, noise=noise, seed=seed)
+        build, variance = partial(make_table, card.table), str(card.table.get("variance", ""))
+        leaks += deep_leaks(card.forecast, build, models[0], frame, variance=variance, seed=seed)
     units = {name: column.unit for name, column in source.columns.items()}
     return forecast_record(
         card.forecast,
@@ -270,6 +286,8 @@ def _forecast(
         lag=parameter_of(card.table, "lag") if card.forecast.kind != "price" else None,
         unit=units.get(str(card.table.get("variance")), ""),
         price_unit=units.get("close", ""),
+        tried=tried,
+        members=members_record(models[1], table.X.iloc[parts[0].test], own, card.metrics[0]),
         seed=seed,
     )
 
@@ -311,16 +329,23 @@ def _write(
     model: Any,
     files: dict[str, bytes],
     record: dict[str, Any],
+    told_lender: Told,
 ) -> None:
     """Write everything of a run into ``home``."""
     cards = {"pipeline": card_record(card), "dataset": card_record(source)}
-    save(model, home / "artefact", records={"cards": cards, "metrics": record}, files=files)
+    records = {"cards": cards, "metrics": record, **told_lender.kept}
+    save(model, home / "artefact", records=records, files=files)
+    for name, lines in told_lender.tables.items():
+        write_csv(lines, home / name)
     history = " --history PAST" if card.history else ""
     record["commands"] = {
         "score": f"fintech-dl score {folder / 'artefact'} FILE -o FOLDER{history}"
     }
     rows = table.rows(latest.test)
-    predictions = pd.DataFrame({"row": latest.test, "score": scored.outcomes[0].score})
+    scores = {f"score_next_{one.horizon}": one.score for one in scored.further[0]}
+    predictions = pd.DataFrame({"row": latest.test, "score": scored.outcomes[0].score, **scores})
+    for band in scored.bands[:1]:
+        predictions["low"], predictions["high"] = next(iter(band.ends.values()))
     for name, column in (("when", rows.when), ("who", rows.who), ("y", rows.y)):
         if column is not None:
             predictions[name] = column

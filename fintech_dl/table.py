@@ -20,8 +20,8 @@ class Table:
     ----------
     X : DataFrame of shape (n_rows, n_features)
         What a model may see.
-    y : Series, optional
-        The target.
+    y : Series or DataFrame, optional
+        The target; a column each where several numbers are forecast at once, the main one first.
     when : Series of datetime64, optional
         When the row is decided; orders rows and drives splits by time.
     until : Series of datetime64, optional
@@ -43,7 +43,7 @@ class Table:
     """
 
     X: pd.DataFrame
-    y: pd.Series[Any] | None = None
+    y: Any = None
     when: pd.Series[Any] | None = None
     until: pd.Series[Any] | None = None
     who: pd.Series[Any] | None = None
@@ -69,3 +69,7 @@ class Table:
         parts = {f.name: getattr(self, f.name) for f in fields(self)}
         taken = {k: v.iloc[at].reset_index(drop=True) for k, v in parts.items() if v is not None}
         return replace(self, **taken)
+
+    def main(self) -> Table:
+        """Return the same rows with one target: the first, where there are several."""
+        return replace(self, y=self.y.iloc[:, 0]) if isinstance(self.y, pd.DataFrame) else self

@@ -141,6 +141,10 @@ def test_a_forecast_in_a_card(mine):
     forecast = pipeline_card(path).forecast
     assert (forecast.kind, forecast.coverage, forecast.cost_bp) == ("price", 0.8, 5.0)
     assert (forecast.intervals.method, forecast.intervals.scale) == ("split", "ewma_94")
+    assert not forecast.intervals.updated
+    more = {"scale": ["a", "b"], "adapt": 0.01, "window": 250}
+    intervals = pipeline_card("mine", {"forecast.intervals": more}).forecast.intervals
+    assert (intervals.scale, intervals.updated) == (["a", "b"], True)
     assert pipeline_card("mine", {"forecast.top": 0.2}).forecast.top == 0.2
     rule = "calibration = { method = 'beta' }\n"  # which only classes know
     (mine / "mine.toml").write_text(PIPELINE)
@@ -236,6 +240,7 @@ def test_a_wrong_dataset_card_says_what_is_wrong(mine, old, new, told):
         ("[test]", "[calibration]\nmetod = 'sigmoid'\n[test]", r"did you mean 'method'\?"),
         ("[test]", "[calibration]\nmethod = 'beta'\nprior = 2\n[test]", "prior: got 2, expected"),
         ("[test]", "[calibration]\nmethod = 'beta'\nfraction = 0.0\n[test]", "fraction: got 0"),
+        ("[test]", "[calibration]\nmethod = 'beta'\nprior = 'all'\n[test]", "got 'all', expected"),
         ("[split]", forecasting(kind="volatilty"), r"forecast: kind: .*mean 'volatility'\?"),
         ("[split]", forecasting("cost = 5"), r"forecast: unknown key 'cost'.*mean 'cost_bp'"),
         (
@@ -258,6 +263,14 @@ def test_a_wrong_dataset_card_says_what_is_wrong(mine, old, new, told):
             r"intervals\.fraction: got 1, exp",
         ),
         ("[split]", forecasting("intervals = { adapt = 2 }"), r"intervals\.adapt: got 2, expected"),
+        ("[split]", forecasting("intervals = { window = 9 }"), "nothing is updated; set update"),
+        ("[split]", forecasting("intervals = { window = -9 }"), r"window: got -9, expected 0"),
+        ("[split]", forecasting("intervals = { scale = [] }"), "scale: an empty list"),
+        (
+            "[split]",
+            forecasting("intervals = { logs = true }", "['mae']", "price"),
+            r"intervals\.logs: log changes of prices may be below 0",
+        ),
         ("[split]", forecasting("intervals = { method = 'cq' }"), r"method: .*mean 'cqr'\?"),
         (
             "[split]",

@@ -1,6 +1,6 @@
 """Features look backwards only: no function of fintech_dl.features sees the future.
 
-Every public function there that returns a Table is found by introspection and must have samples.
+Every public function there from a frame to a Table is found by introspection and must have samples.
 For moments T of a sample, rows decided up to T must keep every bit when the rows after T are cut
 off or changed, and when labels that are not known at T are changed.
 """
@@ -17,7 +17,9 @@ import pandas as pd
 import pytest
 
 from fintech_dl import features
+from fintech_dl.features.market import market_rows
 from fintech_dl.features.transactions import card_history
+from fintech_dl.features.volatility import har
 from fintech_dl.table import Table
 
 Function = Callable[..., Table]
@@ -129,13 +131,14 @@ SAMPLES = {
         of_bars(prices, label="rank", horizon=2, max_gap=5),
         of_bars(prices, across="rank", windows=[5, 10], last=4, label="direction"),
         of_bars(prices, features=["indicators"], label="price", max_gap=5),
-        of_bars(prices, features=["volatility"], label="price", max_gap=5),
+        of_bars(prices, features=["volatility", "ranges"], label="price", max_gap=5),
         of_bars(prices, features=["momentum"], across="zscore", price="close", lag=2, max_gap=5),
         of_bars(prices, features=["bars", "returns"], last=9, label="variance", max_gap=5),
+        of_bars(prices, features=["returns"], label="rank", horizon=[2, 5], max_gap=5),
     ],
     "volatility.har": [
         of_bars(realised_variances, variance="rv", horizon=3, leverage="r", exog=["vix"]),
-        of_bars(realised_variances, variance="rv", ewma=True),
+        of_bars(realised_variances, variance="rv", ewma=True, horizon=[5, 1]),
         of_bars(prices, variance="rogers_satchell", floor=1e-5, leverage="close", last=3),
     ],
     "credit.borrowers": [
@@ -168,12 +171,15 @@ SAMPLES = {
 
 
 def functions() -> Iterator[tuple[str, Function]]:
-    """Yield every public function of the package that makes a Table."""
+    """Yield every public function of the package that makes a Table of a frame."""
     for module in pkgutil.iter_modules(features.__path__):
         inside = vars(import_module(f"{features.__name__}.{module.name}"))
         for name, thing in inside.items():
             own = isfunction(thing) and thing.__module__ == inside["__name__"]
-            if own and not name.startswith("_") and get_type_hints(thing).get("return") is Table:
+            if not own or name.startswith("_"):
+                continue
+            hints = get_type_hints(thing)
+            if hints.get("return") is Table and next(iter(hints.values())) is pd.DataFrame:
                 yield f"{module.name}.{name}", thing
 
 
@@ -198,7 +204,8 @@ def assert_same(before: Table, after: Table, moment: pd.Timestamp, counted: bool
             pd.testing.assert_series_equal(left, right)
     if one.y is not None and two.y is not None and one.until is not None:
         known = one.until <= moment
-        pd.testing.assert_series_equal(one.y[known], two.y[known], check_dtype=False)
+        left, right = (pd.DataFrame(table.y[known]) for table in (one, two))
+        pd.testing.assert_frame_equal(left, right, check_dtype=False)
 
 
 def other_values(
@@ -249,6 +256,15 @@ def test_changing_or_cutting_the_future_keeps_the_past(name):
     assert name in SAMPLES, f"add a Sample of {name} to tests/test_causal.py"
     for sample in SAMPLES[name]:
         check(FOUND[name], sample)
+
+
+def test_rows_of_the_whole_market_keep_the_past():
+    def make(frame: pd.DataFrame, **parameters: Any) -> Table:
+        shared = [f"market_log_variance_{n}" for n in (1, 5, 22)]
+        return market_rows(har(frame, **parameters), assets=list("ABCDE"), shared=shared)
+
+    for parameters in ({}, {"last": 3}):
+        check(make, of_bars(realised_variances, variance="rv", horizon=3, **parameters))
 
 
 # The check itself must catch what it is for.

@@ -14,6 +14,9 @@ from packaging.requirements import Requirement
 from fintech_dl import check, sealed
 from fintech_dl.artefact import digest
 from fintech_dl.cards import names
+from fintech_dl.estimators.ranker import LONGEST
+from fintech_dl.evaluation.leak_cases import CHECKS
+from fintech_dl.folders import shipped
 
 TRIED = [(name, ("ok", "on it")) for name in names("pipelines")]
 
@@ -131,7 +134,8 @@ def test_a_backend_that_fails_or_hangs(monkeypatch):
     monkeypatch.setattr(check, "SECONDS", 1)
     assert "not done after 1 s" in check._backend("jax")["text"]
     monkeypatch.setattr(check, "find_spec", lambda name: None)
-    assert check._backend("jax")["text"] == "not installed: skipped"
+    found = check._backend("jax")
+    assert (found["status"], found["text"]) == ("skipped", "not installed")
 
 
 GOOD = """
@@ -257,11 +261,11 @@ def test_a_pipeline_of_forecasts_is_checked_for_leaks(tmp_path, monkeypatch):
     assert len(found) == 10
     assert found["future"] is found["truncated history"] is found["label ends"] is True
     assert found["noise"] is not None
-    given = QUICK.replace("close_to_close", "rv")  # which random prices would leave as it is
+    given = QUICK.replace("close_to_close", "rv")  # which random prices alone leave as it is
     (tmp_path / "given.toml").write_text(given)
-    found = {name: passed for name, passed, _ in check.try_leaks(str(tmp_path / "given.toml"))}
-    assert found["noise"] is None
-    assert found["future"] is True
+    found = {name: text for name, _, text in check.try_leaks(str(tmp_path / "given.toml"))}
+    assert found["noise"].startswith("0 of 1 random walks were forecast")
+    assert found["planted signal"].startswith("a planted drift and volatility are found with t = ")
     assert check.try_leaks("fraud") == [
         ("card", None, "no [forecast]: its leaks are not looked for")
     ]
@@ -270,13 +274,54 @@ def test_a_pipeline_of_forecasts_is_checked_for_leaks(tmp_path, monkeypatch):
     assert "there is no such card file" in text
 
 
-def test_a_leak_fails_the_check(monkeypatch):
-    answers = json.dumps([["future", False, "tomorrow is known"], ["noise", None, "switched off"]])
+def test_a_shipped_ranker_is_checked_with_its_own_model(command, tmp_path, monkeypatch):
+    """On fewer stocks and in fewer epochs; groups of more than a date would be refused."""
+
+    def answer(code, *words, **options):
+        found = check.try_leaks(*words) if code == check.TRY_LEAKS else dict(TRIED)
+        return 0, json.dumps(found), ""
+
+    monkeypatch.setattr(check, "_process", answer)
+    monkeypatch.setattr("fintech_dl.evaluation.forecast_leaks.MARKETS", 1)
+    monkeypatch.setitem(LONGEST, "ic", 8)
+    card = (shipped("pipelines") / "stock-ranking.toml").read_text()
+    for old, new in (
+        ('"synthetic_stocks"', '"synthetic_stocks_small"'),
+        ("horizon = 5", "horizon = 5\nwindows = [5]"),
+        ("epochs = 30", "epochs = 2"),
+        ("n_members = 3", "n_members = 1"),
+    ):
+        assert card.count(old) == 1
+        card = card.replace(old, new)
+    (tmp_path / "small.toml").write_text(card)
+    found = json.loads(command("check", tmp_path / "small.toml", "--json").out)
+    leaks = {
+        one["name"].rpartition(": ")[2]: one for one in found["checks"] if one["part"] == "leak"
+    }
+    assert list(leaks) == list(CHECKS)
+    told = {name: one["status"] for name, one in leaks.items()}
+    assert told.pop("follower") == "skipped"
+    for luck in ("planted signal", "implausible"):  # of two epochs on a year of eight stocks
+        assert told.pop(luck) in ("ok", "failed")
+    assert set(told.values()) == {"ok"}
+    assert leaks["follower"]["text"].startswith("scores that only order assets have no scale")
+    assert found["counts"]["skipped"] >= 1
+
+
+def test_a_leak_fails_the_check_and_what_was_not_run_is_skipped(command, monkeypatch):
+    answers = json.dumps([["future", False, "tomorrow is known"], ["noise", None, "no long bars"]])
     monkeypatch.setattr(check, "_process", lambda *words, **options: (0, f"noise\n{answers}", ""))
     found = list(check._leaks("volatility"))
     assert [(one["part"], one["name"], one["status"]) for one in found] == [
         ("leak", "volatility: future", "failed"),
-        ("leak", "volatility: noise", "ok"),
+        ("leak", "volatility: noise", "skipped"),
     ]
+    monkeypatch.setattr(check, "findings", lambda artefacts: iter(found))
+    lines = command("check").out.splitlines()
+    assert lines[-2:] == [
+        "skipped  leak volatility: noise: no long bars",
+        "0 ok, 1 skipped, 0 warnings, 1 failed",
+    ]
+    assert "skipped" not in command("check", "--quiet").out
     monkeypatch.setattr(check, "_process", lambda *words, **options: (1, "", "Killed"))
     assert next(iter(check._leaks("volatility")))["text"] == "the checks broke off: Killed"

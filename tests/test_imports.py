@@ -77,7 +77,7 @@ def test_loading_networks_leaves_the_random_state_alone():
     run(
         "-c",
         "import numpy as np; np.random.seed(3); state = np.random.get_state()\n"
-        "from fintech_dl.networks.base import keras\n"
+        "from fintech_dl.networks.backend import keras\n"
         "keras()\n"
         "assert str(np.random.get_state()) == str(state)",
     )

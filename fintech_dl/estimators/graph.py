@@ -31,7 +31,7 @@ from fintech_dl.estimators.encoder import NeuralEncoder
 from fintech_dl.estimators.regressor import NeuralRegressor
 from fintech_dl.estimators.scorer import CALIBRATIONS
 from fintech_dl.estimators.volatility import NeuralVolatilityRegressor
-from fintech_dl.networks.base import _quiet, keras
+from fintech_dl.networks.backend import keras, quietly
 from fintech_dl.sealed import FORMAT
 
 OPSET = 18
@@ -64,7 +64,7 @@ def parts(model: Any) -> tuple[NeuralEstimator, list[Any], Any] | None:
     >>> parts(DummyClassifier()) is None
     True
     """
-    calibration = None
+    calibration, model = None, _inside(model)
     if isinstance(model, CalibratedClassifierCV) and isinstance(model.estimator, FrozenEstimator):
         calibration, model = model, model.estimator.estimator
     steps: list[Any] = []
@@ -76,9 +76,18 @@ def parts(model: Any) -> tuple[NeuralEstimator, list[Any], Any] | None:
 
 def before(model: Any) -> Any:
     """Return the part of a model that turns raw rows into what its network takes, if any."""
+    model = _inside(model)
     if isinstance(model, CalibratedClassifierCV):
         model = model.estimator.estimator
     return model[:-1] if isinstance(model, Pipeline) and len(model) > 1 else None
+
+
+def _inside(model: Any) -> Any:
+    """Return what split conformal intervals lie around: they leave its forecasts as they are."""
+    kept = getattr(model, "estimator_", None)
+    if isinstance(kept, FrozenEstimator) and getattr(model, "method", "") == "split":
+        return kept.estimator
+    return model
 
 
 def describe(model: Any) -> dict[str, Any]:
@@ -287,7 +296,7 @@ def _silent() -> Iterator[None]:
     level = logger.level
     logger.setLevel(logging.CRITICAL)
     try:
-        with _quiet(), warnings.catch_warnings():
+        with quietly(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from fintech_dl.networks.base import keras
+from fintech_dl.networks.backend import keras
 
 keras()
 

@@ -17,7 +17,8 @@ from fintech_dl.estimators.live import Live, lease, structure
 from fintech_dl.estimators.rows import in_blocks
 from fintech_dl.estimators.settings import CHECKED
 from fintech_dl.estimators.trial import called, same_shape, tried
-from fintech_dl.networks.base import Network, keras
+from fintech_dl.networks.backend import keras
+from fintech_dl.networks.base import Network
 from fintech_dl.networks.parameters import check_parameters, shown
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from fintech_dl.networks.base import keras
+from fintech_dl.networks.backend import keras
 
 keras()
 

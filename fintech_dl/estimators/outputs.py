@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fintech_dl.networks.base import keras
+from fintech_dl.networks.backend import keras
 
 keras()
 
@@ -42,13 +42,21 @@ class Offset(layers.Layer):
 class Line(Standardise):
     """Adds a fixed linear forecast of raw columns: line 0, or that of the row's category.
 
-    Least squares on the training rows. A missing number stands at its mean; a category that is
-    unseen or rare has the line of all rows, which is line 0.
+    Least squares on the training rows, of each output by itself: ``own`` says which of the columns
+    ``at`` an output is forecast by, all of them if it is None. A missing number stands at its mean;
+    a category that is unseen or rare has the line of all rows, which is line 0.
     """
 
-    def __init__(self, at: list[int], by: int | None, n_lines: int, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        at: list[int],
+        by: int | None,
+        n_lines: int,
+        own: list[list[int]] | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
-        self.at, self.by, self.n_lines = at, by, n_lines
+        self.at, self.by, self.n_lines, self.own = at, by, n_lines, own
 
     def build(self, shape: Any) -> None:
         """Create the weights, zero until `adapt` sets them."""
@@ -59,20 +67,27 @@ class Line(Standardise):
     def adapt(
         self, rows: np.ndarray, target: np.ndarray, weight: np.ndarray, *, mean: bool
     ) -> None:
-        """Learn the lines from raw training rows, each with its target and weight.
+        """Learn the lines from raw training rows, each with its targets and weight.
 
-        With ``mean``, half the variance of what is left over is added: if the target is a
-        logarithm, the exponential then forecasts its mean, else its median.
+        A missing target is left out of its line. With ``mean``, half the variance of what is left
+        over is added: if the target is a logarithm, the exponential then forecasts its mean, else
+        its median.
         """
         values = rows[:, self.at]
         self._set([mean_scale(column, weight) for column in values.T])
         x = np.column_stack([np.ones(len(rows)), self._standardised(values)])
-        lines = [_line(x, target, weight, mean)]
-        for code in range(1, self.n_lines):
-            own = rows[:, self.by] == code
-            enough = own.sum() >= ROWS_PER_COLUMN * len(self.at)
-            lines.append(_line(x[own], target[own], weight[own], mean) if enough else lines[0])
-        self.coefficients.assign(np.stack(lines, axis=1).astype(np.float32))
+        found = np.zeros(self.coefficients.shape)
+        for output, aim in enumerate(target.T):
+            used = range(len(self.at)) if self.own is None else self.own[output]
+            terms, there = [0, *(1 + i for i in used)], ~np.isnan(aim)
+            for code in range(self.n_lines):
+                own = there & (rows[:, self.by] == code) if code else there
+                if code and own.sum() < ROWS_PER_COLUMN * len(used):
+                    found[:, code, output] = found[:, 0, output]
+                elif own.any():
+                    line = _line(x[np.ix_(own, terms)], aim[own], weight[own], mean)
+                    found[terms, code, output] = line
+        self.coefficients.assign(found.astype(np.float32))
 
     def call(self, inputs: Any) -> Any:
         """Return outputs plus the line's forecast; ``inputs`` are outputs and raw rows."""
@@ -111,9 +126,9 @@ class Line(Standardise):
 
 
 def _line(x: np.ndarray, target: np.ndarray, weight: np.ndarray, mean: bool) -> np.ndarray:
-    root = np.sqrt(weight)[:, None]
-    found: np.ndarray = np.linalg.lstsq(x * root, target * root, rcond=None)[0]
-    left_over = np.average((target - x @ found) ** 2, axis=0, weights=weight)
+    root = np.sqrt(weight)
+    found: np.ndarray = np.linalg.lstsq(x * root[:, None], target * root, rcond=None)[0]
+    left_over = np.average((target - x @ found) ** 2, weights=weight)
     n, terms = x.shape
     if mean:
         found[0] += left_over * n / max(n - terms, 1) / 2
@@ -167,6 +182,15 @@ class Rising(layers.Layer):
             new = inputs[..., i : i + 1]
             parts.append(new if i % self.n == 0 else parts[-1] + ops.softplus(new))
         return ops.concatenate(parts, axis=-1)
+
+
+def of_known(loss: Loss) -> Loss:
+    """Return the loss in which a missing target costs nothing, and so pulls nowhere."""
+
+    def masked(target: Any, output: Any) -> Any:
+        return loss(ops.where(ops.isnan(target), output, target), output)
+
+    return masked
 
 
 def pinball(target: Any, output: Any, quantiles: Sequence[float]) -> Any:

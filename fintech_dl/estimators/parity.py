@@ -13,7 +13,7 @@ from sklearn.calibration import _CalibratedClassifier
 from fintech_dl.estimators.base import NeuralEstimator
 from fintech_dl.estimators.graph import parts, rebuilt
 from fintech_dl.estimators.scorer import TARGET, Scorer, shifted
-from fintech_dl.networks.base import keras
+from fintech_dl.networks.backend import keras
 from fintech_dl.sealed import FORMAT
 
 ROWS = 10_000

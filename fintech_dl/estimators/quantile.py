@@ -150,7 +150,7 @@ class NeuralQuantileRegressor(NeuralRegressor):
     def _row_loss(self) -> Callable[[Any, Any], Any]:
         from fintech_dl.estimators.outputs import pinball
 
-        return partial(pinball, quantiles=tuple(self.quantiles))
+        return self._of_known(partial(pinball, quantiles=tuple(self.quantiles)))
 
     def _loss_key(self) -> list[Any]:
         return [*super()._loss_key(), *self.quantiles]

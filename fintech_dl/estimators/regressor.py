@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -20,9 +21,10 @@ from fintech_dl.networks.base import Network, hyperparameters
 
 @hyperparameters
 class NeuralRegressor(RegressorMixin, SupervisedEstimator):
-    """Regressor around any network: one target, or several (horizons) at once.
+    """Regressor around any network: one target, or several (horizons, assets) at once.
 
-    Targets are standardised inside, so that their unit does not matter.
+    Targets are standardised inside, so that their unit does not matter. Of several targets some of
+    a row may be missing: they add nothing to its loss.
 
     Parameters
     ----------
@@ -89,10 +91,20 @@ class NeuralRegressor(RegressorMixin, SupervisedEstimator):
         return bool(self.n_targets_)
 
     def _checked(self, X: Any, y: Any) -> np.ndarray:
-        y = check_array(self._given(y), ensure_2d=False, dtype=np.float64, input_name="y")
+        y = self._given(y)
+        several = np.ndim(y) == 2 and np.shape(y)[1] > 1
+        finite: Any = "allow-nan" if several else True
+        y = check_array(
+            y, ensure_2d=False, dtype=np.float64, input_name="y", ensure_all_finite=finite
+        )
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         check_consistent_length(X, y)
+        if several and (empty := np.isnan(y).all(axis=1)).any():
+            raise ValueError(
+                f"y: in {int(empty.sum())} of {len(y)} rows every target is missing, the first is "
+                f"row {int(empty.argmax())} (by position); leave such rows out"
+            )
         return np.asarray(y)
 
     def __sklearn_tags__(self) -> Any:
@@ -112,11 +124,16 @@ class NeuralRegressor(RegressorMixin, SupervisedEstimator):
     def _learn_target(self, y: Any, weights: list[np.ndarray], classes: Any) -> None:
         self.n_targets_ = y.shape[1] if y.ndim == 2 else 0  # 0: one target, given as one dimension
         columns = y if y.ndim == 2 else y[:, None]
+        for w in weights:
+            if (empty := np.isnan(columns[w > 0]).all(axis=0)).any():
+                raise ValueError(
+                    f"y: target {int(empty.argmax())} (by position) is missing in every training "
+                    "row; leave it out"
+                )
         with np.errstate(over="ignore", invalid="ignore"):
-            means = [np.average(columns, axis=0, weights=w) for w in weights]
+            means = [_average(columns, w) for w in weights]
             spreads = [
-                np.average((columns - mean) ** 2, axis=0, weights=w)
-                for mean, w in zip(means, weights, strict=True)
+                _average((columns - mean) ** 2, w) for mean, w in zip(means, weights, strict=True)
             ]
         if not np.isfinite([means, spreads]).all():
             raise ValueError(
@@ -133,6 +150,15 @@ class NeuralRegressor(RegressorMixin, SupervisedEstimator):
         own = member if self.target_mean_.ndim == 2 else slice(None)
         return ((columns - self.target_mean_[own]) / self.target_scale_[own]).astype(np.float32)
 
+    def _row_loss(self) -> Callable[[Any, Any], Any]:
+        return self._of_known(super()._row_loss())
+
+    def _of_known(self, loss: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+        """Return the loss in which missing ones of several targets count for nothing."""
+        from fintech_dl.estimators.outputs import of_known
+
+        return of_known(loss) if self._many else loss
+
     def _monitored(
         self, X: np.ndarray, y: Any, weight: np.ndarray, loss: float, member: int
     ) -> float:
@@ -140,6 +166,17 @@ class NeuralRegressor(RegressorMixin, SupervisedEstimator):
             return -loss
         target = self._target(y, member)
         error = target - self._infer(self._view("outputs"), X)
-        spread = target - np.average(target, axis=0, weights=weight)
-        shares = [np.average(e**2, axis=0, weights=weight) for e in (error, spread)]
-        return float(np.mean(1 - shares[0] / shares[1]))
+        spread = target - _average(target, weight)
+        shares = [_average(e**2, weight) for e in (error, spread)]
+        return float(np.nanmean(1 - shares[0] / shares[1]))
+
+
+def _average(columns: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Return the weighted mean of what is known of each column."""
+    known = ~np.isnan(columns)
+    return np.array(
+        [
+            np.average(column[there], weights=weight[there]) if there.any() else np.nan
+            for column, there in zip(columns.T, known.T, strict=True)
+        ]
+    )

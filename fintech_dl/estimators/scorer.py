@@ -20,6 +20,7 @@ from fintech_dl.sealed import FORMAT, GRAPH, MODEL, ONNX, PARITY
 BLOCK = 1024
 KINDS = ("classifier", "regressor", "detector", "encoder")
 TARGET = ("target_mean", "target_scale")
+TARGETS_EACH = ("NeuralRegressor", "NeuralVolatilityRegressor")  # one output each, no quantiles
 CALIBRATIONS = {
     "temperature": ("beta",),
     "sigmoid": ("a", "b"),
@@ -145,13 +146,15 @@ class Scorer:
 
         Returns
         -------
-        float64 array of shape (n_rows,)
+        float64 array of shape (n_rows,), of several targets (n_rows, n_targets)
 
         Raises
         ------
         UsageError
-            A model that gives more than one number per row.
+            A model that gives more than one number per row, and not one per target.
         """
+        if self.record["width"] > 1 and self.record["estimator"] in TARGETS_EACH:
+            return self.outputs(matrix)
         if self.record["width"] != 1 or self.record["kind"] == "encoder":
             raise UsageError(
                 f"the {self.record['kind']} gives {self.record['width']} numbers per row, not one "

@@ -6,6 +6,7 @@ from typing import Any, Self
 
 import numpy as np
 from sklearn.base import is_classifier
+from sklearn.utils.validation import check_is_fitted
 
 from fintech_dl.estimators.base import NeuralEstimator
 from fintech_dl.estimators.folds import Fold, member_folds
@@ -57,6 +58,16 @@ class SupervisedEstimator(NeuralEstimator):
         return self._fit(
             X, y, sample_weight, X_val, y_val, sample_weight_val, resume=self.warm_start
         )
+
+    def predict_members(self, X: Any) -> np.ndarray:
+        """Return what each member alone predicts, to see what its seed makes of it.
+
+        Of shape (n_members, n_rows), or (n_members, n_rows, n_targets); of a classifier the
+        probabilities, of shape (n_members, n_rows, n_classes).
+        """
+        check_is_fitted(self, "weights_")
+        outputs = self._raw(self._rows(X))
+        return np.stack([self._finished(outputs[[i]], [i]) for i in range(len(outputs))])
 
     def _folds(self, X: Any, y: Any) -> list[Fold]:
         return member_folds(self.cv, self.n_members, X, y, classifier=is_classifier(self))

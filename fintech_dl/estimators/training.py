@@ -16,7 +16,7 @@ import numpy as np
 
 from fintech_dl.estimators.groups import in_turn
 from fintech_dl.estimators.members import Share, count_steps
-from fintech_dl.networks.base import keras
+from fintech_dl.networks.backend import keras
 
 keras()
 

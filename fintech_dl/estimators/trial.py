@@ -10,7 +10,8 @@ import numpy as np
 from sklearn.base import is_classifier
 
 from fintech_dl.errors import FintechError
-from fintech_dl.networks.base import Network, keras
+from fintech_dl.networks.backend import keras
+from fintech_dl.networks.base import Network
 from fintech_dl.networks.parameters import shown
 
 ROWS = 3

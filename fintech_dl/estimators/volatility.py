@@ -39,11 +39,12 @@ class NeuralVolatilityRegressor(NeuralRegressor):
         Largest norm of a weight's gradient: QLIKE is steep where a forecast is far too low.
     offset : {"har"} or None, default="har"
         What the network corrects; None to let it learn the logarithm of the variance alone.
-    offset_columns : sequence of column names or positions, optional
+    offset_columns : sequence of column names or positions, or a list of lists, optional
         Numbers of which the linear forecast is made, best logarithms of variances and bounded
         others. By default those whose name begins with ``log_``, ``market_log_`` or ``leverage_``;
         if there are none, all. Of a window only the last step, ``channel@-0``, which may be named
-        ``channel``. What is missing stands at its mean.
+        ``channel``. What is missing stands at its mean. Of several targets each has a line of its
+        own: of the same columns, or of its own ones if there is a list for each target.
     by : column name or position, optional
         A category, such as the asset, each of which has a linear forecast of its own. That of all
         rows serves where it is unseen, or has fewer than ten training rows per offset column.
@@ -134,9 +135,9 @@ class NeuralVolatilityRegressor(NeuralRegressor):
             return outputs
         from fintech_dl.estimators.outputs import Line
 
-        at, by = self._line()
+        at, by, own = self._line()
         n_lines = 1 if by is None else 1 + len(self.columns_[by]["categories"])
-        return Line(at, by, n_lines, name="line")([outputs, rows])
+        return Line(at, by, n_lines, own, name="line")([outputs, rows])
 
     def _adapt(
         self, model: Any, rows: np.ndarray, target: np.ndarray | None, weight: np.ndarray
@@ -150,31 +151,46 @@ class NeuralVolatilityRegressor(NeuralRegressor):
                 for value in layer.trainable_variables:
                     value.assign(np.zeros(value.shape, dtype=np.float32))
 
-    def _line(self) -> tuple[list[int], int | None]:
-        """Return the positions of the linear forecast's numbers, and of its category, if any."""
+    def _line(self) -> tuple[list[int], int | None, list[list[int]] | None]:
+        """Return the positions of the linear forecast's numbers, and of its category, if any.
+
+        Then the places among these numbers that each target has, if not all.
+        """
         names = [column["name"] for column in self.columns_]
         numbers = [
             i
             for i, column in enumerate(self.columns_)
             if column["kind"] == "number" and not column.get("special_codes")
         ]
-        if self.offset_columns is None:
+        named, lists = self.offset_columns, None
+        if named is not None and len(named) and all(isinstance(one, list) for one in named):
+            if len(named) != self._shape():
+                raise ValueError(
+                    f"offset_columns holds {len(named)} lists, y {self._shape()} targets; give a "
+                    "list for each target"
+                )
+            lists, named = named, list(dict.fromkeys(c for one in named for c in one))
+        if named is None:
             last = [i for i in numbers if not EARLIER.search(names[i])]
             at = [i for i in last if names[i].startswith(LOGS)] or last
         else:
-            ends = [f"{n}@-0" if f"{n}@-0" in names else n for n in self.offset_columns]
-            at = positions(names, ends, "offset_columns")
+            ends = {n: f"{n}@-0" if f"{n}@-0" in names else n for n in named}
+            at = positions(names, list(ends.values()), "offset_columns")
         if not at or not set(at) <= set(numbers):
             raise ValueError(
                 f"offset_columns={shown(self.offset_columns)}; allowed: columns of numbers without "
                 f"special codes, one or more of {[names[i] for i in numbers]}; or offset=None"
             )
+        own = None
+        if lists is not None:
+            place = dict(zip(ends, range(len(at)), strict=True))
+            own = [[place[name] for name in one] for one in lists]
         if self.by is None:
-            return at, None
+            return at, None, own
         (by,) = positions(names, [self.by], "by")
         if self.columns_[by]["kind"] != "category":
             raise ValueError(
                 f"by={shown(self.by)} is a column of numbers; allowed: a category. Name it in "
                 "categorical=[...] if its values are categories"
             )
-        return at, by
+        return at, by, own

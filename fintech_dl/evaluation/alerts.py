@@ -67,7 +67,7 @@ def decide(
         )
     if decision.per_day < 1:
         raise UsageError(f"decision.per_day: got {decision.per_day}, allowed: 1 or more")
-    days = _days(when)
+    days = day_of(when)
     order = np.lexsort((-s, days))  # stable: of equal scores, the earlier row
     first = np.flatnonzero(np.append(True, days[order][1:] != days[order][:-1]))
     position = np.arange(len(s)) - np.repeat(first, np.diff(np.append(first, len(s))))
@@ -94,11 +94,11 @@ def probabilities(score: ArrayLike) -> Floats:
     return p
 
 
-def _days(when: ArrayLike) -> NDArray[Any]:
-    """Return the calendar day of each time on its own wall clock."""
+def day_of(when: ArrayLike) -> NDArray[Any]:
+    """Return the calendar day of each time on its own wall clock, as datetime64."""
     times = np.asarray(when)
     if times.dtype.kind == "M":
         return times.astype("datetime64[D]")
-    from fintech_dl.evaluation.metrics import day_of  # of times with a time zone
+    import pandas as pd  # times with a zone are rare, and a quick start needs no pandas
 
-    return day_of(when)
+    return np.asarray(pd.DatetimeIndex(when).tz_localize(None).normalize())  # type: ignore[arg-type]

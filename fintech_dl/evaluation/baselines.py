@@ -1,7 +1,8 @@
-"""Simple rivals: any scikit-learn estimator, made fit for a raw frame, and its scores."""
+"""Simple rivals: any scikit-learn estimator, made fit for a raw frame, its fit and its scores."""
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from sklearn.utils import get_tags
 
 from fintech_dl.errors import DataError, UsageError
 from fintech_dl.evaluation.metrics import Floats
+from fintech_dl.table import Table
 
 MOST_CATEGORIES = 100
 
@@ -95,6 +97,51 @@ def with_preprocessing(estimator: BaseEstimator) -> Pipeline:
     return Pipeline([("columns", columns), ("model", model)])
 
 
+def fit_rows(model: Any, rows: Table, held: Table | None = None) -> Any:
+    """Fit a model on rows of a table and return it; its last step is told what it asks for.
+
+    Steps before the last one see features and labels alone, and validation rows pass them too.
+
+    Parameters
+    ----------
+    model : estimator or Pipeline
+        Fitted in place.
+    rows : Table
+        With ``y``. ``weight`` is given as ``sample_weight`` and ``when`` as ``groups``, to a
+        ``fit`` that has such parameters.
+    held : Table, optional
+        Rows for early stopping; the last step needs ``X_val``.
+
+    Returns
+    -------
+    estimator or Pipeline
+        The model.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from sklearn.linear_model import LinearRegression
+    >>> from fintech_dl.evaluation.baselines import fit_rows
+    >>> from fintech_dl.table import Table
+    >>> rows = Table(X=pd.DataFrame({"a": [0.0, 1.0, 2.0]}), y=pd.Series([0.0, 2.0, 4.0]))
+    >>> fit_rows(LinearRegression(), rows).coef_.round(1)
+    array([2.])
+    """
+    head: Any = model[:-1] if isinstance(model, Pipeline) else ()
+    last = model[-1] if isinstance(model, Pipeline) else model
+    X, X_val = rows.X, None if held is None else held.X
+    if len(head):  # step by step, because validation rows have to pass the same steps
+        X = head.fit_transform(X, rows.y)
+        X_val = head.transform(X_val) if held is not None else None
+    extra: dict[str, Any] = {"sample_weight": rows.weight, "groups": rows.when}
+    if held is not None:
+        extra |= {"X_val": X_val, "y_val": held.y}
+        extra |= {"sample_weight_val": held.weight, "groups_val": held.when}
+    taken = inspect.signature(last.fit).parameters
+    last.fit(X, rows.y, **{k: v for k, v in extra.items() if k in taken and v is not None})
+    return model
+
+
 def score_rows(model: Any, X: Any) -> Floats:
     """Return one score per row, higher for a more likely positive, whatever kind of model it is.
 
@@ -108,7 +155,7 @@ def score_rows(model: Any, X: Any) -> Floats:
 
     Returns
     -------
-    float64 array of shape (n_rows,)
+    float64 array of shape (n_rows,), of several targets (n_rows, n_targets)
 
     Raises
     ------
@@ -140,7 +187,8 @@ def score_rows(model: Any, X: Any) -> Floats:
         found = model.decision_function(X)
     else:
         found = model.predict(X)
-    return np.asarray(found, dtype=float).reshape(len(X))
+    found = np.asarray(found, dtype=float)
+    return found if found.ndim == 2 and found.shape[1] > 1 else found.reshape(len(X))
 
 
 def _numbers(frame: pd.DataFrame) -> list[Any]:

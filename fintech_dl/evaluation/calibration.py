@@ -20,7 +20,8 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_consistent_length, check_is_fitted
 
 from fintech_dl.errors import DataError, UsageError
-from fintech_dl.evaluation.metrics import TINY, Floats, probabilities
+from fintech_dl.evaluation.alerts import probabilities
+from fintech_dl.evaluation.metrics import TINY, Floats
 
 METHODS = ("temperature", "sigmoid", "isotonic", "beta")
 MOST = 50.0  # log odds; beyond it a probability is 0 or 1 for all that money can tell

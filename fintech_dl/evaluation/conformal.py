@@ -13,13 +13,9 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
-from sklearn.utils.validation import _num_samples
 
 from fintech_dl.errors import DataError
 from fintech_dl.evaluation.metrics import Floats
-from fintech_dl.features.columns import need_columns
-
-Scale = str | int | None
 
 
 class Forecast(NamedTuple):
@@ -28,7 +24,7 @@ class Forecast(NamedTuple):
     Attributes
     ----------
     value : array of shape (n,) or (n, t)
-        The forecast.
+        The forecast, or its logarithm.
     ends : array of shape (n, t, c, 2)
         Both ends of the intervals to start from; without any the forecast itself, twice.
     spread : array of shape (n,)
@@ -40,16 +36,17 @@ class Forecast(NamedTuple):
     spread: Floats
 
 
-def forecast_of(model: Any, X: Any, scale: Scale, coverages: Floats, *, own_ends: bool) -> Forecast:
+def forecast_of(
+    model: Any, X: Any, spread: Floats, coverages: Floats, *, own_ends: bool, logs: bool
+) -> Forecast:
     """Return forecasts of a fitted model; with ``own_ends`` its own intervals lie beside them.
 
     Raises
     ------
     DataError
-        As `spread_of`.
+        With ``logs`` a forecast or an end that is not above 0.
     """
-    spread = spread_of(X, scale)
-    value = np.asarray(model.predict(X), dtype=float)
+    value = _values("forecast", model.predict(X), logs)
     if not own_ends:
         shape = (*wide(value).shape, len(coverages), 2)
         return Forecast(value, np.broadcast_to(wide(value)[:, :, None, None], shape), spread)
@@ -57,7 +54,20 @@ def forecast_of(model: Any, X: Any, scale: Scale, coverages: Floats, *, own_ends
     rows = X if before is None else before.transform(X)
     pairs = [last.predict_interval(rows, coverage=float(c)) for c in coverages]
     ends = [np.stack([wide(end) for end in pair], axis=-1) for pair in pairs]
-    return Forecast(value, np.stack(ends, axis=2), spread)
+    return Forecast(value, _values("end", np.stack(ends, axis=2), logs), spread)
+
+
+def _values(what: str, given: ArrayLike, logs: bool) -> Floats:
+    """Return floats, or their logarithms; NaN stays."""
+    values = np.asarray(given, dtype=float)
+    if not logs:
+        return values
+    if (values <= 0).any():
+        raise DataError(
+            f"logs: {int((values <= 0).sum())} of {values.size} {what}s are 0 or below, and have "
+            "no logarithm; raise them to a floor first, or set logs to false"
+        )
+    return np.log(values)
 
 
 def last_step(model: Any) -> tuple[Any, Any]:
@@ -69,65 +79,15 @@ def last_step(model: Any) -> tuple[Any, Any]:
     return (model[:-1] if len(model) > 1 else None), model[-1]
 
 
-def column_of(X: Any, scale: Scale) -> NDArray[Any]:
-    """Return the column that holds the expected spread.
+def outcomes(what: str, forecast: Forecast, y: ArrayLike, *, logs: bool) -> Floats:
+    """Return outcomes, or their logarithms, as floats of the forecasts' shape; NaN stays.
 
     Raises
     ------
     DataError
-        There is none such.
+        Of another shape, or with ``logs`` not above 0.
     """
-    if isinstance(X, pd.DataFrame):
-        need_columns(X, [scale], f"scale={scale!r}")  # type: ignore[list-item]
-        return np.asarray(X[scale])
-    table = np.asarray(X)
-    if not isinstance(scale, int) or table.ndim != 2 or scale >= table.shape[1]:
-        raise DataError(
-            f"scale={scale!r} is no column of an array of shape {table.shape}; give its position, "
-            "or a DataFrame"
-        )
-    return np.asarray(table[:, scale])
-
-
-def spread_of(X: Any, scale: Scale) -> Floats:
-    """Return the expected spread of each row, 1 without a scale.
-
-    Raises
-    ------
-    DataError
-        No such column, or a value that is missing or not above 0.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> from fintech_dl.evaluation.conformal import spread_of
-    >>> spread_of(pd.DataFrame({"volatility": [1.0, 0.0]}), "volatility")
-    Traceback (most recent call last):
-    ...
-    fintech_dl.errors.DataError: scale: row 1: volatility is 0.0; 1 of 2 values are not above 0 ...
-    """
-    if scale is None:
-        return np.ones(_num_samples(X))
-    spread = np.asarray(column_of(X, scale), dtype=float)
-    bad = ~((spread > 0) & np.isfinite(spread))
-    if bad.any():
-        at = int(bad.argmax())
-        raise DataError(
-            f"scale: row {at}: {scale} is {spread[at]}; {int(bad.sum())} of {len(bad)} values are "
-            "not above 0 or not finite; leave these rows out, or set a floor first"
-        )
-    return spread
-
-
-def outcomes(what: str, forecast: Forecast, y: ArrayLike) -> Floats:
-    """Return outcomes as floats of the forecasts' shape; NaN stays.
-
-    Raises
-    ------
-    DataError
-        Of another shape.
-    """
-    truth = np.asarray(y, dtype=float)
+    truth = _values("outcome", y, logs)
     if truth.shape != forecast.value.shape:
         raise DataError(
             f"{what}: y has the shape {truth.shape}, the forecasts {forecast.value.shape}"
@@ -204,6 +164,50 @@ def interval_of(forecast: Forecast, margins: Floats, at: int) -> tuple[Floats, F
     middle, shape = (low + high) / 2, forecast.value.shape
     low, high = np.where(turned, middle, low), np.where(turned, middle, high)
     return low.reshape(shape), high.reshape(shape)
+
+
+def tails_of(residuals: Floats, level: float) -> Floats:
+    """Return the residual that a share ``level`` lies below, and the mean of those up to it.
+
+    Parameters
+    ----------
+    residuals : array of shape (n, t)
+    level : float
+
+    Returns
+    -------
+    array of shape (2, t)
+
+    Raises
+    ------
+    DataError
+        Fewer residuals than the level needs.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fintech_dl.evaluation.conformal import tails_of
+    >>> tails_of(np.arange(-10.0, 10.0)[:, None], 0.1).tolist()
+    [[-9.0], [-9.5]]
+    """
+    n = len(residuals)
+    number = int(np.floor((n + 1) * level + 1e-9))
+    if number < 1:
+        raise DataError(
+            f"predict_risk: level={level:g} needs {rows_for(level)} rows to calibrate on, "
+            f"{n} are kept; calibrate on more, or take a higher level"
+        )
+    worst = np.partition(residuals, number - 1, axis=0)[:number]
+    return np.stack([worst.max(axis=0), worst.mean(axis=0)])
+
+
+def risk_of(forecast: Forecast, tails: Floats) -> tuple[Floats, Floats]:
+    """Return value at risk and expected shortfall, in the shape of the forecast."""
+    shape = forecast.value.shape
+    var, shortfall = (
+        -(wide(forecast.value) + forecast.spread[:, None] * tail).reshape(shape) for tail in tails
+    )
+    return var, shortfall
 
 
 def dates_of(what: str, when: ArrayLike | None, n: int) -> NDArray[np.int64]:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from scipy.stats import beta
 
 from fintech_dl.errors import DataError
-from fintech_dl.evaluation.metrics import Floats, equal_mass_bins, probabilities
+from fintech_dl.evaluation.alerts import probabilities
+from fintech_dl.evaluation.metrics import Floats, equal_mass_bins
 from fintech_dl.evaluation.outcomes import Metric, Outcome, as_folds, halves, ranking_sums
 from fintech_dl.evaluation.resampling import limits, resample
 

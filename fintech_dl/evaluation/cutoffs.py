@@ -12,8 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm
 
 from fintech_dl.errors import DataError, UsageError
+from fintech_dl.evaluation.alerts import probabilities
 from fintech_dl.evaluation.curves import jeffreys
-from fintech_dl.evaluation.metrics import Floats, probabilities
+from fintech_dl.evaluation.metrics import Floats
 from fintech_dl.evaluation.significance import Difference
 
 FEWEST_SWAPPED = 10

@@ -28,7 +28,8 @@ class Scored:
 
     ``reason`` says why a baseline did not run; ``train`` is the outcome on the latest fold's
     training rows; ``probabilities`` is whether scores are probabilities; ``bands`` are the
-    intervals of each fold, if any.
+    intervals of each fold, if any; ``further`` are the outcomes of each fold beyond the main
+    horizon.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Scored:
     probabilities: bool = True
     reason: str = ""
     bands: list[Bands] = field(default_factory=list)
+    further: list[list[Outcome]] = field(default_factory=list)
 
 
 def evidence(
@@ -49,7 +51,7 @@ def evidence(
     metrics: Sequence[str],
     decision: Decision | None,
     *,
-    forecast: bool = False,
+    forecast: Mapping[str, Any] | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
     """Return the parts ``models``, ``comparison``, ``verdict`` and ``decision`` of the record.
@@ -61,9 +63,10 @@ def evidence(
     metrics : sequence of str
         See ``outcomes.evaluate``; the first decides the verdict.
     decision : cards.Decision, optional
-    forecast : bool
-        Whether these are forecasts in time: all folds then count together, and the tests are those
-        of ``forecast_evidence``.
+    forecast : dict, optional
+        Of forecasts in time the part ``forecast`` of the record: all folds then count together, and
+        the tests are those of ``forecast_evidence``. A model whose ``trading`` earned nothing after
+        cost *beats* nobody.
     seed : int
         Of the resamples.
 
@@ -78,7 +81,8 @@ def evidence(
         scored = [_with_alerts(one, decision) for one in scored]
     present = [one for one in scored if one.outcomes]
     own, rivals = present[0], present[1:]
-    whole = {one.title: forecast_evidence.joined(one.outcomes) for one in present if forecast}
+    in_time = forecast is not None
+    whole = {one.title: forecast_evidence.joined(one.outcomes) for one in present if in_time}
     record: dict[str, Any] = {
         "models": [_model(one, metrics, decision, whole.get(one.title), seed) for one in scored],
         "comparison": [
@@ -90,8 +94,9 @@ def evidence(
         "verdict": {},
         "decision": {},
     }
-    if rivals and forecast:
-        record["verdict"] = forecast_evidence.verdict(whole, metrics[0])
+    if rivals and forecast is not None:
+        book = forecast.get("trading")
+        record["verdict"] = forecast_evidence.verdict(whole, metrics[0], book)
     elif rivals:
         found = verdict(
             own.title,

@@ -51,7 +51,8 @@ def permutation_importance(
     Parameters
     ----------
     model : fitted estimator or Pipeline
-        Scored with ``baselines.score_rows``; or a function from rows to scores.
+        Scored with ``baselines.score_rows``; or a function from rows to scores. Of several targets
+        the first counts.
     X : DataFrame of shape (n_rows, n_features)
         Test rows.
     outcome : Outcome
@@ -110,7 +111,12 @@ def permutation_importance(
     rng = np.random.default_rng(seed)
     X, outcome = at_most(max_rows, X, outcome, rng)
     sign = 1 if metric(name).higher_is_better else -1
-    scores = model if callable(model) else partial(score_rows, model)
+    say = model if callable(model) else partial(score_rows, model)
+
+    def scores(rows: pd.DataFrame) -> Any:
+        said = say(rows)
+        return said if said.ndim == 1 else said[:, 0]
+
     own = evaluate(replace(outcome, score=scores(X)), [name])[name]
     orders = [rng.permutation(len(X)) for _ in range(n_repeats)]
     found = []

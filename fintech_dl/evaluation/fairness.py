@@ -13,9 +13,10 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm
 
 from fintech_dl.errors import DataError, UsageError
+from fintech_dl.evaluation.alerts import probabilities
 from fintech_dl.evaluation.curves import jeffreys
 from fintech_dl.evaluation.cutoffs import approved
-from fintech_dl.evaluation.metrics import Floats, probabilities
+from fintech_dl.evaluation.metrics import Floats
 
 FEWEST_ROWS, FEWEST_OF_CLASS = 30, 10
 FOUR_FIFTHS = 0.8

@@ -150,7 +150,9 @@ def best_rival(outcomes: Mapping[str, Outcome], name: str) -> str:
     return max(titles[1:], key=lambda title: sign * evaluate(outcomes[title], [name])[name])
 
 
-def verdict(outcomes: Mapping[str, Outcome], name: str) -> dict[str, str]:
+def verdict(
+    outcomes: Mapping[str, Outcome], name: str, book: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Return by rule what may be said of a model against the best of its rivals.
 
     Parameters
@@ -159,12 +161,15 @@ def verdict(outcomes: Mapping[str, Outcome], name: str) -> dict[str, str]:
         By title, the model first, all of the same rows.
     name : str
         The metric that decides.
+    book : dict, optional
+        What trading on the forecasts earned, as `order_record.trading` has it.
 
     Returns
     -------
     dict
         ``text``, ``outcome`` (``beats`` or ``worse`` only where `advantage` says so at 5 %,
-        two-sided; else ``same``), ``metric`` and ``rival``.
+        two-sided; else ``same``), ``metric`` and ``rival``. A model whose book lost money after
+        cost never *beats*: the outcome is then ``same``, and ``unpaid`` is True.
 
     Raises
     ------
@@ -185,7 +190,7 @@ def verdict(outcomes: Mapping[str, Outcome], name: str) -> dict[str, str]:
     model = next(iter(outcomes))
     rival = best_rival(outcomes, name)
     own, other = outcomes[model], outcomes[rival]
-    outcome, said = "same", "is no better than"
+    outcome, said, but = "same", "is no better than", ""
     try:
         test = advantage(own, other, name)
     except DataError:
@@ -197,13 +202,23 @@ def verdict(outcomes: Mapping[str, Outcome], name: str) -> dict[str, str]:
         p = "p < 0.001" if test.p_value < 0.001 else f"p = {test.p_value:.3f}"
         kind = "Newey-West" if name in ORDERS else "Diebold-Mariano"
         evidence = f"{kind} t = {test.t:+.2f}, {p}, {test.n:,} dates"
+    found: dict[str, Any] = {"metric": name, "rival": rival}
+    if book is not None:
+        net, charged = book["net"], f"{book['cost_bp']:g} bp a side"
+        if net["sharpe"] is not None:
+            ratio = " [".join(f"{net[key]:.2f}" for key in ("sharpe", "low"))
+            evidence += f"; Sharpe ratio after cost {ratio}, {net['high']:.2f}]"
+        if outcome == "beats" and not net["return_per_year"] > 0:
+            found["unpaid"] = True
+            outcome, said = "same", f"{'orders' if name in ORDERS else 'forecasts'} better than"
+            but = f", but trading on it loses money after {charged}"
     which = "its only baseline" if len(outcomes) == 2 else "the best baseline"
     values = [evaluate(one, [name])[name] for one in (own, other)]
     text = (
         f"{model} {said} {which}, {rival}, on {wording(name).title}: "
-        f"{values[0]:.4g} against {values[1]:.4g} ({evidence})."
+        f"{values[0]:.4g} against {values[1]:.4g}{but} ({evidence})."
     )
-    return {"text": text, "outcome": outcome, "metric": name, "rival": rival}
+    return {"text": text, "outcome": outcome, **found}
 
 
 def naive(outcome: Outcome, name: str) -> dict[str, Any]:

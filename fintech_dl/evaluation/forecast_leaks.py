@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from fintech_dl.cards import Forecast
@@ -62,7 +61,7 @@ def deep_leaks(
     model: Any,
     frame: pd.DataFrame,
     *,
-    noise: bool = True,
+    variance: str = "",
     everything: bool = False,
     seed: int = 0,
 ) -> list[Finding]:
@@ -72,14 +71,14 @@ def deep_leaks(
     ----------
     forecast : cards.Forecast
     build : function
-        From a frame to a ``Table``.
+        From a frame to a ``Table``; of several targets the first is looked at.
     model : estimator
         Clones of it are fitted, some ten times.
     frame : DataFrame
         With ``date`` and ``asset``.
-    noise : bool
-        Whether to try random markets; not where what is forecast is a column of its own, which
-        random prices leave as it is.
+    variance : str
+        What the card's table names so: random markets need a random one too where it is a column
+        of the frame, and not made of prices.
     everything : bool
         Whether to make those of `run_leaks` too, on the same part.
     seed : int
@@ -91,10 +90,12 @@ def deep_leaks(
     """
     names = frame["asset"].value_counts(sort=True).index[:ASSETS]
     some = frame[frame["asset"].isin(names)]
-    days = np.unique(some["date"])[-DATES:]
-    some = some[some["date"] >= days[0]].reset_index(drop=True)
+    present = some.groupby("date").size()
+    last = present.index[present == present.max()][-1]  # one asset may go on for years alone
+    days = present.index[present.index <= last][-DATES:]
+    some = some[some["date"].between(days[0], last)].reset_index(drop=True)
     found = price_leaks(
-        build,
+        lambda bars: build(bars).main(),
         model,
         some,
         ranks=forecast.kind == "ranking",
@@ -102,7 +103,8 @@ def deep_leaks(
         sharpe_limit=SHARPE_LIMIT,
         cost=forecast.cost_bp / 1e4,
         bars_per_year=forecast.bars_per_year,
-        n_noise=MARKETS if noise and "close" in some else 0,
+        n_noise=MARKETS,
+        variance=variance if variance in frame else "",
         seed=seed,
     )
     known = ("label ends", "asset constants", "follower", "implausible")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from sklearn.pipeline import Pipeline
 
 from fintech_dl.cards import Forecast
 from fintech_dl.errors import DataError, NotInstalledError
@@ -15,7 +17,8 @@ from fintech_dl.evaluation.evidence import Scored
 from fintech_dl.evaluation.forecast_evidence import advantage, best_rival, joined, naive
 from fintech_dl.evaluation.forecast_leaks import warnings_of
 from fintech_dl.evaluation.forecast_metrics import by_date
-from fintech_dl.evaluation.forecast_tests import mincer_zarnowitz, pesaran_timmermann
+from fintech_dl.evaluation.forecast_tests import clark_west, mincer_zarnowitz, pesaran_timmermann
+from fintech_dl.evaluation.horizons import by_horizon
 from fintech_dl.evaluation.interval_record import Bands, interval_record, stacked_bands
 from fintech_dl.evaluation.leak_cases import Finding
 from fintech_dl.evaluation.metrics import Floats
@@ -40,7 +43,8 @@ class Told(NamedTuple):
     """What is known of a run of forecasts, the rows of all folds in time order.
 
     ``rows`` are the test rows, ``table`` all rows, ``outcomes`` by title with the model first,
-    ``names`` by title, ``metric`` what decides, ``bands`` the intervals of the model if it has any.
+    ``names`` by title, ``metric`` what decides, ``bands`` the intervals of the model if it has any,
+    ``horizons`` the outcomes by title at each horizon if there are several.
     """
 
     rows: Table
@@ -49,6 +53,7 @@ class Told(NamedTuple):
     names: dict[str, str]
     metric: str
     bands: Bands | None
+    horizons: Sequence[dict[str, Outcome]] = ()
 
     @property
     def own(self) -> Outcome:
@@ -86,6 +91,7 @@ def told(
         names={one.title: one.name for one in present},
         metric=metric,
         bands=stacked_bands(present[0].bands, order),
+        horizons=_horizons(present),
     )
 
 
@@ -97,6 +103,8 @@ def forecast_record(
     lag: int | None = None,
     unit: str = "",
     price_unit: str = "",
+    tried: int = 1,
+    members: dict[str, Any] | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
     """Return the part ``forecast`` of the record, JSON-plain; parts that say nothing are absent.
@@ -110,6 +118,10 @@ def forecast_record(
         Bars from a signal to the entry, where positions are taken.
     unit, price_unit : str
         Of what is forecast, and of prices.
+    tried : int
+        Settings of which the model is the best.
+    members : dict, optional
+        As `members_record`.
     seed : int
         Of resamples.
     """
@@ -132,6 +144,7 @@ def forecast_record(
             for one in leaks
         ],
         "warnings": warnings_of(leaks),
+        "members": members,
     }
     if own.numbers and kind != "ranking":
         record["calibration_line"] = _calibration_line(own)
@@ -143,8 +156,13 @@ def forecast_record(
             "rival": rival,
         }
         record["confidence_set"] = _confidence_set(series, seed)
+    record["by_horizon"] = by_horizon(run.horizons, run.metric)
     if kind == "price":
         record["naive"] = naive(own, run.metric)
+        nested = clark_west(
+            own.y, np.zeros(len(own)), own.score, horizon=own.horizon or 1, dates=own.days
+        )
+        record["nested"] = {"t": nested.t, "p_value": nested.p_value}
     if kind in ("volatility", "price"):
         if run.bands:
             record["intervals"] = interval_record(forecast, run.own, run.bands, run.rows)
@@ -153,8 +171,48 @@ def forecast_record(
         record["direction"] = _direction(own)
     if own.returns is not None:
         record["ranking"] = ranking(run.outcomes, run.rows, run.table)
-        record["trading"] = trading(forecast, own)
+        record["trading"] = trading(forecast, own, tried)
     return {key: plain(value) for key, value in record.items() if value not in (None, [], {})}
+
+
+def members_record(model: Any, X: Any, own: Outcome, name: str) -> dict[str, Any] | None:
+    """Return how good the members of a model are one by one; None of a single one.
+
+    Parameters
+    ----------
+    model : fitted Pipeline, or one with intervals or calibration around it
+        A calibration is left out.
+    X : DataFrame
+        Rows of a test.
+    own : Outcome
+        Of the model on these rows.
+    name : str
+        The metric.
+    """
+    while not isinstance(model, Pipeline):
+        model = model.estimator
+    last = model[-1]
+    if not hasattr(last, "predict_members") or len(last.members_) < 2:
+        return None
+    scores = last.predict_members(model[:-1].transform(X) if len(model) > 1 else X)
+    if scores.ndim > 2:  # of two classes, or of several horizons
+        scores = scores[:, :, 0 if own.numbers else -1]
+    alone = [evaluate(replace(own, score=score), [name])[name] for score in scores]
+    found = {"metric": name, "n": len(alone), "together": evaluate(own, [name])[name]}
+    least, median, most = np.quantile(alone, (0, 0.5, 1))
+    return plain(found | {"least": least, "median": median, "most": most})
+
+
+def _horizons(present: Sequence[Scored]) -> list[dict[str, Outcome]]:
+    """Return the outcomes by title at each horizon, all folds as one; none if there is only one."""
+    if not any(present[0].further):
+        return []
+    folds = {
+        one.title: [[own, *rest] for own, rest in zip(one.outcomes, one.further, strict=True)]
+        for one in present
+    }
+    number = range(len(folds[present[0].title][0]))
+    return [{title: joined([f[i] for f in own]) for title, own in folds.items()} for i in number]
 
 
 def _series(run: Told) -> pd.DataFrame:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fintech_dl.evaluation.forecast_figures import ahead, level, unit_of
-from fintech_dl.evaluation.forecast_tables import chance, points
+from fintech_dl.evaluation.forecast_tables import chance
+from fintech_dl.evaluation.order_tables import points
 from fintech_dl.evaluation.reading import Record, models_of, named, ran
 from fintech_dl.evaluation.wording import (
     MISSING,
     clean,
     count,
+    interval,
     is_number,
     metric,
     number,
@@ -93,9 +95,14 @@ def glossary(record: Record) -> list[tuple[str, str]]:
 
 
 def headline(record: Record) -> Record:
-    """Return whether a forecast of prices beats the last price: the first line of its report."""
-    naive = (record.get("forecast") or {}).get("naive") or {}
-    beats, outcome = naive.get("beats"), (record.get("verdict") or {}).get("outcome")
+    """Return what a reader must know first: whether a forecast of prices beats the last price.
+
+    Of a better order that loses money after cost, that it does.
+    """
+    naive, given = (record.get("forecast") or {}).get("naive") or {}, record.get("verdict") or {}
+    beats, outcome = naive.get("beats"), given.get("outcome")
+    if given.get("unpaid") is True:
+        return {"words": "Better forecasts, but a loss after cost"}
     if not naive.get("text") or not isinstance(beats, bool):
         return {}
     return {
@@ -123,7 +130,9 @@ def facts(record: Record) -> list[tuple[str, str, str]]:
     book = given.get("trading") or {}
     net, gross = book.get("net") or {}, book.get("gross") or {}
     if is_number(net.get("sharpe")):
-        remark = f"before cost {number(gross.get('sharpe'), 2)}"
+        ends = interval(net.get("low"), net.get("high"), 2)
+        before = f"before cost {number(gross.get('sharpe'), 2)}"
+        remark = f"{ends}; {before}" if ends else before
         found.append(("Sharpe ratio after cost", number(net["sharpe"], 2), remark))
     if is_number(book.get("break_even_bp")):
         remark = f"a side; charged {points(book.get('cost_bp'))}"

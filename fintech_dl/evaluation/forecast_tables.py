@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from fintech_dl.evaluation import forecast_figures as figures
 from fintech_dl.evaluation.forecast_figures import task_metric
-from fintech_dl.evaluation.reading import Record, models_of, ran
+from fintech_dl.evaluation.leak_cases import CHECKS
+from fintech_dl.evaluation.reading import Record, ran
 from fintech_dl.evaluation.tables import Table, listed, table
 from fintech_dl.evaluation.wording import (
     MISSING,
@@ -15,7 +15,6 @@ from fintech_dl.evaluation.wording import (
     count,
     decimals,
     general,
-    interval,
     is_number,
     metric,
     number,
@@ -30,12 +29,43 @@ _SMALL = 0.05  # p-values below are called unlikely by chance
 def over_time(record: Record) -> Record:
     """Return where the model is better: by year, its line of calibration, the loss saved so far."""
     given = record.get("forecast") or {}
-    figure, years = figures.loss_difference(given), _by_year(given)
-    texts = (_calibrated(given), _directions(given), _confidence_set(record))
+    figure = figures.loss_difference(given)
+    parts = [part for part in (_by_horizon(given), _by_year(given)) if part]
+    texts = (
+        *(_calibrated(given), _nested(given), _directions(given), _confidence_set(record)),
+        _members(given),
+    )
     said = [text for text in texts if text]
-    if not (figure or years or said):
+    if not (figure or parts or said):
         return {}
-    return {"figures": listed(figure), "tables": listed(years), "texts": said}
+    return {"figures": listed(figure), "tables": parts, "texts": said}
+
+
+def _by_horizon(given: Record) -> Table | None:
+    lines = given.get("by_horizon") or []
+    known = metric(task_metric(given))
+    places = decimals(line.get(key) for line in lines for key in ("model", "rival"))
+    rows = [
+        [
+            count(line.get("horizon")),
+            number(line.get("model"), places),
+            number(line.get("rival"), places),
+            _title(line),
+            percent(line.get("skill")),
+            number(line.get("dm"), 2),
+            p_value(line.get("p_value")),
+            {"text": _said(line), "keep": True},
+        ]
+        for line in lines
+    ]
+    head = ["bars ahead", "model", "best rival", "rival", "saved", "DM", "p-value", "by the test"]
+    return table(f"{known.short} by horizon", head, rows, (0, 1, 2, 4, 5, 6)) if rows else None
+
+
+def _said(line: Record) -> str:
+    words = {"beats": "better", "worse": "worse", "same": "no difference"}
+    tested = is_number(line.get("p_value"))
+    return words.get(str(line.get("outcome")), MISSING) if tested else MISSING
 
 
 def _by_year(given: Record) -> Table | None:
@@ -84,6 +114,32 @@ def _calibrated(given: Record) -> str:
             slope = "high forecasts are not high enough and low ones not low enough"
         means = f"so the forecasts are biased: by the slope, {slope}"
     return f"{text}An unbiased forecast has intercept 0 and slope 1; {chance(p)}, {means}."
+
+
+def _nested(given: Record) -> str:
+    """Say whether a forecast of prices adds something to the last price, which it contains."""
+    p = (given.get("nested") or {}).get("p_value")
+    if not is_number(p):
+        return ""
+    means = "something" if p < _SMALL else "nothing that luck does not explain"
+    return (
+        "Clark-West, which forgives the forecast what its parameters cost in squared errors: "
+        f"{chance(p)}, it adds {means} to the last price."
+    )
+
+
+def _members(given: Record) -> str:
+    """Say how much the members of a model, which differ by their seeds, differ in worth."""
+    part = given.get("members") or {}
+    values = [part.get(key) for key in ("least", "most", "median", "together")]
+    if not all(map(is_number, values)) or not part.get("metric"):
+        return ""
+    least, most, median, together = (number(value, decimals(values)) for value in values)
+    return (
+        f"By itself, each of the {count(part.get('n'))} networks whose forecasts are averaged has "
+        f"{metric(str(part['metric'])).short} {least} to {most} on the latest test, the median "
+        f"{median}; together they have {together}."
+    )
 
 
 def _directions(given: Record) -> str:
@@ -170,8 +226,19 @@ def _widths(part: Record, given: Record) -> str:
     unit = figures.unit_of(given)
     values = [("Mean width", part.get("width")), ("interval score (Winkler)", part.get("score"))]
     shown = [f"{name} {general(_short(v))} {unit}".strip() for name, v in values if is_number(v)]
-    method = f"Intervals by {clean(part['method'], 80)}. " if part.get("method") else ""
-    return f"{method}{sentence(', '.join(shown))}".strip()
+    method = f"Intervals by {clean(part['method'], 200)}. " if part.get("method") else ""
+    return f"{method}{sentence(', '.join(shown))} {_frozen(part)}".strip()
+
+
+def _frozen(part: Record) -> str:
+    """Return what learning as days came was worth."""
+    then = (part.get("frozen") or {}).get("share")
+    if not (is_number(then) and is_number(part.get("share"))):
+        return ""
+    return (
+        f"Updated as days came they held {percent(part['share'], 1)} of the outcomes; left as they "
+        f"were calibrated they would have held {percent(then, 1)}."
+    )
 
 
 def _short(value: float) -> float:
@@ -207,6 +274,30 @@ def _risk(risk: Record) -> list[str]:
             found.append(f"{test}: {chance(risk[key])}, {fails if risk[key] < _SMALL else holds}.")
     if risk.get("traffic_light"):
         found.append(f"Basel traffic light: {clean(risk['traffic_light'], 20)}.")
+    return found + _risk_of_assets(risk)
+
+
+def _risk_of_assets(risk: Record) -> list[str]:
+    """Return how many of several assets the tests reject."""
+    found = []
+    for key, test in (
+        ("kupiec", "Kupiec (the number is not as promised)"),
+        ("christoffersen", "Christoffersen (they come in clusters)"),
+        ("shortfall", "Shortfall (the losses beyond are larger than forecast)"),
+    ):
+        no, n = ((risk.get(part) or {}).get(key) for part in ("rejected", "tested"))
+        if is_number(no) and is_number(n) and n:
+            found.append(
+                f"{test}: rejected at 5% for {count(no)} of {count(n)} assets "
+                f"({percent(no / n, 1)}); of a right model about 5%."
+            )
+    lights = risk.get("traffic_lights") or {}
+    if lights:
+        shown = ", ".join(f"{count(n)} {clean(zone, 20)}" for zone, n in lights.items())
+        found.append(
+            f"Basel traffic light, by asset: {shown}. Assets that fall together are hit "
+            "together: the counts vary more than those of independent ones."
+        )
     return found
 
 
@@ -218,114 +309,8 @@ def chance(value: Any) -> str:
     return f"p {sign}{p_value(value)}".replace(" ", "\N{NO-BREAK SPACE}")
 
 
-def ranking(record: Record) -> Record:
-    """Return how well the assets were ordered: coefficients, rivals, months, horizons, groups."""
-    given = record.get("forecast") or {}
-    part = given.get("ranking") or {}
-    own = part.get("rank_ic") or {}
-    beside = [(clean(r.get("title"), 60) or MISSING, r) for r in part.get("rank_ic_rivals") or []]
-    model = next((m["label"] for m in models_of(record) if m["own"]), "model")
-    rows = [(model, own), *beside] if own else beside
-    drawn = [
-        figures.by_month(part),
-        figures.quantiles(given),
-        figures.decay(part),
-    ]
-    tables = [t for t in (_coefficients(part), _beside(rows) if beside else None) if t]
-    shown = [f for f in drawn if f]
-    return {"figures": shown, "tables": tables} if shown or tables else {}
-
-
-def _coefficients(part: Record) -> Table | None:
-    rows = [
-        [
-            title,
-            number(one.get("mean"), 4),
-            interval(one.get("low"), one.get("high"), 4) or MISSING,
-            number(one.get("std"), 3),
-            number(one.get("icir"), 3),
-            number(one.get("t"), 2),
-            percent(one.get("hit_share")),
-        ]
-        for title, one in (("Rank IC", part.get("rank_ic")), ("IC", part.get("ic")))
-        if one
-    ]
-    head = ["of the dates", "mean", "95% interval", "std. dev.", "ICIR", "t", "above 0"]
-    return table("Correlation of score and return, date by date", head, rows) if rows else None
-
-
-def _beside(rows: Sequence[tuple[str, Record]]) -> Table:
-    cells = [
-        [
-            {"text": name, "own": i == 0},
-            number(r.get("mean"), 4),
-            interval(r.get("low"), r.get("high"), 4) or MISSING,
-            number(r.get("difference"), 4, sign=True),
-            interval(r.get("difference_low"), r.get("difference_high"), 4, sign=True) or MISSING,
-        ]
-        for i, (name, r) in enumerate(rows)
-    ]
-    head = ["model", "rank IC", "95% interval", "model minus rival", "95% interval"]
-    return table("Rank IC beside the rivals, on the same dates", head, cells)
-
-
-def trading(record: Record) -> Record:
-    """Return what the order would have earned: before and after cost, by cost, equal weight."""
-    part = (record.get("forecast") or {}).get("trading") or {}
-    charged = part.get("cost_bp")
-    after = f"after {points(charged)} a side" if is_number(charged) else "after cost"
-    books = (("before cost", "gross"), (after, "net"), (figures.EQUAL, "equal_weight"))
-    rows = [
-        [
-            {"text": title, "own": key == "net"},
-            percent(part[key].get("return_per_year"), 1),
-            number(part[key].get("sharpe"), 2),
-            percent(part[key].get("drawdown"), 1),
-        ]
-        for title, key in books
-        if part.get(key)
-    ]
-    costs = [
-        [points(c.get("cost_bp")), number(c.get("sharpe"), 2)] for c in part.get("by_cost") or []
-    ]
-    said = [
-        ("Break-even cost", f"{points(part['break_even_bp'])} a side")
-        if is_number(part.get("break_even_bp"))
-        else None,
-        ("Bought and sold", f"the {percent(part['top'])} at either end of the order")
-        if is_number(part.get("top"))
-        else None,
-        ("Renewed", f"every {count(part['every'])} bars") if is_number(part.get("every")) else None,
-        ("Replaced each time", percent(part["turnover"]))
-        if is_number(part.get("turnover"))
-        else None,
-        ("Bars a year", general(part["bars_per_year"])) if part.get("bars_per_year") else None,
-    ]
-    figure = figures.equity(part)
-    if not (rows or costs or figure or any(said)):
-        return {}
-    head = ["book", "return a year", "Sharpe ratio", "deepest fall"]
-    tables = [
-        table("What the book earned", head, rows) if rows else None,
-        table("Sharpe ratio by cost", ["cost a side", "Sharpe ratio"], costs) if costs else None,
-    ]
-    return {
-        "figures": listed(figure),
-        "tables": [t for t in tables if t],
-        "pairs": [pair for pair in said if pair],
-    }
-
-
-def points(value: Any) -> str:
-    """Return a cost in basis points."""
-    if not is_number(value):
-        return MISSING
-    places = 0 if round(value, 1) == round(value) else 1
-    return f"{number(value, places)} bp"
-
-
-def leaks(record: Record) -> Table | None:
-    """Return the checks for leaks: passed or not, what each saw, and its number."""
+def leaks(record: Record) -> Record:
+    """Return the checks for leaks: passed or not, what each saw, its number; those not made."""
     found = (record.get("forecast") or {}).get("leaks") or []
     words = {True: "passed", False: "FAILED"}
     rows = [
@@ -338,7 +323,13 @@ def leaks(record: Record) -> Table | None:
         for one in found
     ]
     head = ["check", "result", "what was seen", "number"]
-    return table("Checks for leaks of the future", head, rows, (3,)) if rows else None
+    if not rows:
+        return {}
+    made, text = {one.get("name") for one in found}, ""
+    if left := [name for name in CHECKS if name not in made]:
+        card = clean(record.get("pipeline"), 80) or "PIPELINE"
+        text = f"Not made in a run: {', '.join(left)}. To make them: fintech-dl check {card}"
+    return {"table": table("Checks for leaks of the future", head, rows, (3,)), "text": text}
 
 
 def _value(value: Any) -> str:

@@ -14,22 +14,23 @@ from sklearn.utils.validation import check_is_fitted
 from fintech_dl.errors import DataError, UsageError
 from fintech_dl.evaluation.conformal import (
     Forecast,
-    column_of,
     dates_of,
     forecast_of,
     interval_of,
     last_step,
     margins_of,
     outcomes,
+    risk_of,
     rows_for,
     scores_of,
+    tails_of,
     wide,
 )
 from fintech_dl.evaluation.metrics import Floats
+from fintech_dl.evaluation.spreads import Scale, columns_of, spread_of, weights_of
 
-METHODS = ("split", "cqr")
 LEAST_MISSES = 0.001  # adaptive intervals never ask for fewer
-CALIBRATED = ("alpha_", "margins_", "residuals_", "scores_", "steps_")
+CALIBRATED = ("alpha_", "last_", "margins_", "residuals_", "scores_", "steps_")
 INSIDE = ("n_features_in_", "feature_names_in_")
 
 
@@ -53,9 +54,11 @@ class ConformalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
         ``"split"``: the interval lies around the forecast. ``"cqr"``: the model's own interval is
         moved outwards or inwards (conformalised quantile regression); the estimator, or the last
         step of a Pipeline, needs ``predict_interval``, as ``NeuralQuantileRegressor`` has.
-    scale : str or int, optional
+    scale : str or int, or a list of them, optional
         Column of ``X`` that holds the spread expected of the row's outcome, above 0, such as its
         volatility; any unit will do. A name, or of an array the position. The model sees it too.
+        Of several (volatility of the last day, week and month) ``fit`` learns the weights, as of a
+        log-HAR model, from the errors of its rows.
     symmetric : bool, default=True
         Whether both ends lie equally far off. If not, each side misses half of the misses: for
         losses that reach farther than gains. Needs twice as many rows.
@@ -67,17 +70,23 @@ class ConformalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
     horizon : int, default=1
         Dates from a decision to its outcome. Adaptive intervals judge an outcome by the interval
         that was given so many dates before.
+    logs : bool, default=False
+        Whether errors are those of logarithms: for variances, whose intervals then stay above 0.
 
     Attributes
     ----------
     estimator_ : regressor
         The fitted one.
+    weights_ : float64 array of shape (1 + n_columns,) or None
+        What was learnt of a list of columns as ``scale``.
     residuals_ : float64 array of shape (n_kept, n_targets)
         Outcome minus forecast of the rows calibrated on, over ``scale``; oldest first.
     scores_ : float64 array of shape (n_kept, n_targets, n_coverages, 2)
         How far outcomes lay below and above the ends, over ``scale``; inside below 0.
     steps_ : int64 array of shape (n_kept,)
         The number of the date of each.
+    last_ : array of shape (1,) or None
+        The last of the dates that ``calibrate`` was given.
     alpha_ : float64 array of shape (n_targets, n_coverages)
         Share of misses that is asked for now.
     margins_ : float64 array of shape (horizon, n_targets, n_coverages, 2)
@@ -110,17 +119,22 @@ class ConformalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
     True
     """
 
+    logs = False  # of models that were saved before there were these three
+    weights_: Floats | None = None
+    last_: Any = None
+
     def __init__(
         self,
         estimator: Any,
         *,
         coverage: float | Sequence[float] = 0.9,
         method: str = "split",
-        scale: str | int | None = None,
+        scale: Scale = None,
         symmetric: bool = True,
         adapt: float = 0.0,
         window: int | None = 500,
         horizon: int = 1,
+        logs: bool = False,
     ) -> None:
         self.estimator = estimator
         self.coverage = coverage
@@ -130,6 +144,7 @@ class ConformalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
         self.adapt = adapt
         self.window = window
         self.horizon = horizon
+        self.logs = logs
 
     def fit(self, X: Any, y: Any, **fit_params: Any) -> Self:
         """Fit the estimator; intervals need `calibrate` afterwards, on other rows.
@@ -149,20 +164,23 @@ class ConformalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
         """
         self._check()
         if self.scale is not None:
-            column_of(X, self.scale)
+            columns_of(X, self.scale)
         for name in (*CALIBRATED, *INSIDE):
-            if hasattr(self, name):
-                delattr(self, name)
+            self.__dict__.pop(name, None)
         self.estimator_ = clone(self.estimator).fit(X, y, **fit_params)
         for name in INSIDE:
             if hasattr(self.estimator_, name):
                 setattr(self, name, getattr(self.estimator_, name))
+        self.weights_ = None
+        if isinstance(self.scale, Sequence) and not isinstance(self.scale, str):
+            errors, _ = self._scored("fit", X, y, spread=np.ones(len(X)))
+            self.weights_ = weights_of(X, self.scale, errors)
         return self
 
     def calibrate(self, X: Any, y: ArrayLike, when: ArrayLike | None = None) -> Self:
         """Learn from rows that training has not seen how wide intervals must be.
 
-        Called again, it forgets what it has learnt and begins anew.
+        Called again, it begins anew.
 
         Parameters
         ----------
@@ -184,6 +202,8 @@ class ConformalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
         steps = dates_of("calibrate", when, len(scores))
         self._enough("calibrate", len(scores))
         self.residuals_, self.scores_, self.steps_ = residuals, scores, steps
+        dates = np.asarray(when)
+        self.last_ = None if dates.dtype.kind == "O" else dates[-1:]  # what can be saved
         self.alpha_ = np.tile(1 - self._coverages(), (scores.shape[1], 1))
         self.margins_ = np.repeat(self._margins(), self.horizon, axis=0)
         return self
@@ -220,7 +240,7 @@ class ConformalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
     def predict_interval(self, X: Any, coverage: float | None = None) -> tuple[Floats, Floats]:
         """Return both ends of each row's interval, in the unit of the outcome.
 
-        A row's interval depends on no other row of ``X``.
+        It depends on no other row of ``X``.
 
         Parameters
         ----------
@@ -241,7 +261,7 @@ class ConformalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
         """
         self._need_calibration()
         at = self._place(coverage)
-        return interval_of(self._forecast(X), self.margins_[-1], at)
+        return self._interval(self._forecast(X), at)
 
     def predict_risk(self, X: Any, level: float = 0.05) -> tuple[Floats, Floats]:
         """Return value at risk and expected shortfall: losses, above 0 where something is lost.
@@ -264,28 +284,16 @@ class ConformalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
         Raises
         ------
         UsageError
-            A level that is not between 0 and 1.
+            A level that is not between 0 and 1, or ``logs``, whose outcomes are no gains.
         DataError
             Fewer residuals than the level needs: 19 for 5 %, 99 for 1 %.
         """
         self._need_calibration()
         if not 0 < level < 1:
             raise UsageError(f"level: got {level!r}, allowed: above 0, below 1")
-        n = len(self.residuals_)
-        number = int(np.floor((n + 1) * level + 1e-9))
-        if number < 1:
-            raise DataError(
-                f"predict_risk: level={level:g} needs {rows_for(level)} rows to calibrate on, "
-                f"{n} are kept; calibrate on more, or take a higher level"
-            )
-        worst = np.partition(self.residuals_, number - 1, axis=0)[:number]
-        forecast = self._forecast(X)
-        found = [
-            -(wide(forecast.value) + forecast.spread[:, None] * tail)
-            for tail in (worst.max(axis=0), worst.mean(axis=0))
-        ]
-        shape = forecast.value.shape
-        return found[0].reshape(shape), found[1].reshape(shape)
+        if self.logs:
+            raise UsageError("predict_risk: logs=True is for variances, which lose nothing")
+        return risk_of(self._forecast(X), tails_of(self.residuals_, level))
 
     def __sklearn_tags__(self) -> Any:
         tags, own = super().__sklearn_tags__(), get_tags(self.estimator)
@@ -299,8 +307,8 @@ class ConformalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
             raise UsageError(
                 f"coverage={self.coverage!r}; allowed: above 0 and below 1, one or several"
             )
-        if self.method not in METHODS:
-            raise UsageError(f"method={self.method!r}; allowed: {' or '.join(map(repr, METHODS))}")
+        if self.method not in ("split", "cqr"):
+            raise UsageError(f"method={self.method!r}; allowed: 'split' or 'cqr'")
         if not 0 <= self.adapt < 1:
             raise UsageError(f"adapt={self.adapt!r}; allowed: 0 (never) or more, below 1")
         if self.window is not None and self.window < 1:
@@ -326,13 +334,22 @@ class ConformalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
             raise UsageError(f"coverage={coverage!r}; calibrated for: {allowed}")
         return int(near[0])
 
-    def _forecast(self, X: Any) -> Forecast:
+    def _forecast(self, X: Any, spread: Floats | None = None) -> Forecast:
+        if spread is None:
+            spread = spread_of(X, self.scale, self.weights_)
         own = self.method == "cqr"
-        return forecast_of(self.estimator_, X, self.scale, self._coverages(), own_ends=own)
+        parts = (self.estimator_, X, spread, self._coverages())
+        return forecast_of(*parts, own_ends=own, logs=self.logs)
 
-    def _scored(self, what: str, X: Any, y: ArrayLike) -> tuple[Floats, Floats]:
-        forecast = self._forecast(X)
-        truth = outcomes(what, forecast, y)
+    def _interval(self, forecast: Forecast, at: int) -> tuple[Floats, Floats]:
+        low, high = interval_of(forecast, self.margins_[-1], at)
+        return (np.exp(low), np.exp(high)) if self.logs else (low, high)
+
+    def _scored(
+        self, what: str, X: Any, y: ArrayLike, spread: Floats | None = None
+    ) -> tuple[Floats, Floats]:
+        forecast = self._forecast(X, spread)
+        truth = outcomes(what, forecast, y, logs=self.logs)
         if (missing := ~np.isfinite(wide(truth)).all(axis=1)).any():
             raise DataError(
                 f"{what}: {int(missing.sum())} of {len(truth)} outcomes are missing or infinite "
@@ -349,8 +366,11 @@ class ConformalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
                 f"{sides}; give more rows, or promise less"
             )
 
-    def _learn(self, residuals: Floats, scores: Floats) -> None:
-        """Take in the outcomes that became known on one date; arrays are replaced, not changed."""
+    def _learn(self, residuals: Floats, scores: Floats, given: Floats | None = None) -> None:
+        """Take in what became known on one date; arrays are replaced, not changed.
+
+        Outcomes are judged by the margins ``given`` them, by default of ``horizon`` dates ago.
+        """
         if len(scores):
             last = self.steps_[-1] + 1
             steps = np.append(self.steps_, np.full(len(scores), last))
@@ -361,7 +381,8 @@ class ConformalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
             self.scores_ = np.concatenate([self.scores_, scores])[keep]
             if self.adapt:
                 promised = 1 - self._coverages()
-                missed = (scores > self.margins_[0]).any(axis=-1).mean(axis=0)
+                given = self.margins_[0] if given is None else given
+                missed = (scores > given).any(axis=-1).mean(axis=0)
                 highest = np.clip(1.5 * promised, 0.5, 1 - LEAST_MISSES)
                 moved = self.alpha_ + self.adapt * (promised - missed)
                 self.alpha_ = np.clip(moved, LEAST_MISSES, highest)
@@ -372,9 +393,5 @@ class ConformalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
 
     def _need_calibration(self) -> None:
         check_is_fitted(self, "estimator_")
-        check_is_fitted(
-            self,
-            "margins_",
-            msg="%(name)s is not calibrated yet; call calibrate(X, y) on rows that training has "
-            "not seen",
-        )
+        then = "call calibrate(X, y) on rows that training has not seen"
+        check_is_fitted(self, "margins_", msg=f"%(name)s is not calibrated yet; {then}")

@@ -15,6 +15,10 @@ from fintech_dl.evaluation.panel_splits import PurgedWalkForward
 from fintech_dl.table import Table
 
 FEWEST_ASSETS = 5  # of a date, for ranks to say anything
+CHECKS = (
+    *("future", "shuffled labels", "noise", "planted signal", "follower"),
+    *("truncated history", "asset constants", "label ends", "implausible", "bars"),
+)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn import metrics as sklearn_metrics
 
 from fintech_dl.errors import DataError, UsageError
-from fintech_dl.evaluation.alerts import probabilities as probabilities
+from fintech_dl.evaluation.alerts import day_of, probabilities
 
 Floats = NDArray[np.float64]
 TINY = float(np.finfo(np.float64).eps)
@@ -330,11 +330,6 @@ def row_log_loss(y: NDArray[Any], p: Floats) -> Floats:
     """Return -log(probability given to what happened) of each row."""
     happened = np.where(np.asarray(y) == 1, p, 1 - p)
     return np.asarray(-np.log(np.clip(happened, TINY, 1 - TINY)))
-
-
-def day_of(when: ArrayLike) -> NDArray[Any]:
-    """Return the calendar day of each time, as datetime64 at midnight of the wall clock."""
-    return np.asarray(pd.DatetimeIndex(when).tz_localize(None).normalize())  # type: ignore[arg-type]
 
 
 def _weights(weight: ArrayLike | None, n_rows: int) -> Floats:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable, Iterable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,13 +15,16 @@ from fintech_dl.errors import DataError
 from fintech_dl.evaluation.conformal import (
     Forecast,
     dates_of,
-    interval_of,
     outcomes,
+    risk_of,
     scores_of,
+    tails_of,
     wide,
 )
+from fintech_dl.evaluation.interval_record import RISK, Bands
 from fintech_dl.evaluation.intervals import ConformalRegressor
 from fintech_dl.evaluation.metrics import Floats
+from fintech_dl.table import Table
 
 
 def online_intervals(
@@ -80,38 +85,181 @@ def online_intervals(
     """
     model._need_calibration()
     at = model._place(coverage)
-    forecast = model._forecast(X)
-    truth = outcomes("online_intervals", forecast, y)
-    date = dates_of("online_intervals", when, len(truth))
-    n_dates = int(date[-1]) + 1
-    known = _known(date, when, until, model.horizon)
-    known[~np.isfinite(wide(truth)).all(axis=1)] = n_dates
-    residuals, scores = scores_of(forecast, truth)
-    order = np.argsort(known, kind="stable")
-    news = np.searchsorted(known[order], np.arange(n_dates + 1))
-    rows = np.searchsorted(date, np.arange(n_dates + 1))
-    walker, low, high = copy.copy(model), np.empty_like(truth), np.empty_like(truth)
-    for step in range(n_dates):
-        if step:
-            fresh = order[news[step] : news[step + 1]]
-            walker._learn(residuals[fresh], scores[fresh])
-        today = slice(rows[step], rows[step + 1])
-        part = Forecast(*(values[today] for values in forecast))
-        low[today], high[today] = interval_of(part, walker.margins_[-1], at)
+    forecast, truth, walk = _walk(model, X, y, when, until)
+    low, high = np.empty_like(truth), np.empty_like(truth)
+    for today, then in walk:
+        low[today], high[today] = then._interval(_part(forecast, today), at)
     return low, high
+
+
+def online_bands(model: ConformalRegressor, table: Table, at: Any) -> Bands:
+    """Return what would have been said of some rows of a table, date by date: intervals, and risk.
+
+    The walk of `online_intervals`, through all rows later than those that the model was calibrated
+    on. Learnt is from these alone, so that a run and whoever scores later rows, with the rows
+    between as their history, say the same to the bit.
+
+    Parameters
+    ----------
+    model : ConformalRegressor
+        Calibrated with dates. Left as it is.
+    table : Table
+        With ``y``, missing where the outcome is not known, ``when`` and ``until``.
+    at : int array
+        Positions of the rows, in rising order.
+
+    Returns
+    -------
+    Bands
+        ``frozen`` holds the intervals that the model gives as it is. Of several horizons those of
+        the first.
+
+    Raises
+    ------
+    DataError
+        As `online_intervals`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from sklearn.dummy import DummyRegressor
+    >>> from fintech_dl import ConformalRegressor
+    >>> from fintech_dl.evaluation.online import online_bands
+    >>> from fintech_dl.table import Table
+    >>> day = pd.Series(pd.date_range("2024-01-01", periods=100))
+    >>> y = pd.Series(np.random.default_rng(0).normal(size=100)) * ([1.0] * 50 + [3.0] * 50)
+    >>> table = Table(X=pd.DataFrame({"x": y * 0}), y=y, when=day, until=day + pd.Timedelta("1D"))
+    >>> model = ConformalRegressor(DummyRegressor(), adapt=0.05).fit(table.X[:50], y[:50])
+    >>> model = model.calibrate(table.X[:50], y[:50], day[:50])
+    >>> bands = online_bands(model, table, np.arange(90, 100))
+    >>> [bool((ends[1] - ends[0] > 5).all()) for ends in (bands.ends[0.9], bands.frozen)]
+    [True, False]
+    """
+    later = since_calibration(model, table)
+    walked = np.union1d(at, later[later <= at[-1]])
+    rows = table.rows(walked)
+    assert rows.when is not None
+    y = np.array(table.y, dtype=float)[walked]
+    y[~np.isin(walked, later)] = np.nan
+    forecast, truth, walk = _walk(model, rows.X, y, rows.when, rows.until)
+    coverages = np.atleast_1d(model.coverage).tolist()
+    ends = np.empty((len(coverages), 2, *truth.shape))
+    risk = None if model.logs else np.empty((2, *truth.shape))
+    for today, then in walk:
+        part = _part(forecast, today)
+        for i in range(len(coverages)):
+            ends[i, :, today] = then._interval(part, i)
+        if risk is not None:
+            risk[:, today] = risk_of(part, tails_of(then.residuals_, RISK))
+    own = np.searchsorted(walked, at)
+    return Bands(
+        ends={c: of_main(pair[:, own]) for c, pair in zip(coverages, ends, strict=True)},
+        var=None if risk is None else of_main(risk[:, own])[0],
+        shortfall=None if risk is None else of_main(risk[:, own])[1],
+        frozen=of_main(model._interval(_part(forecast, own), 0)),
+    )
+
+
+def of_main(pair: Iterable[Floats]) -> tuple[Floats, Floats]:
+    """Return two ends of the main horizon alone, the first of several.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fintech_dl.evaluation.online import of_main
+    >>> of_main((np.array([[1.0, 2.0]]), np.array([[3.0, 4.0]])))
+    (array([1.]), array([3.]))
+    """
+    low, high = (ends if ends.ndim == 1 else ends[:, 0] for ends in pair)
+    return low, high
+
+
+def with_forecasts(model: ConformalRegressor, predict: Callable[[Any], Any]) -> ConformalRegressor:
+    """Return a calibrated model whose forecasts another function gives, such as that of its graph.
+
+    Conformalised quantiles come from the network itself: there the model stays as it is.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.dummy import DummyRegressor
+    >>> from fintech_dl import ConformalRegressor
+    >>> from fintech_dl.evaluation.online import with_forecasts
+    >>> X, y = np.zeros((20, 1)), np.linspace(-1, 1, 20)
+    >>> model = ConformalRegressor(DummyRegressor()).fit(X, y).calibrate(X, y)
+    >>> with_forecasts(model, lambda X: np.full(len(X), 5.0)).predict_interval(X[:1])
+    (array([4.]), array([6.]))
+    """
+    if model.method == "cqr":
+        return model
+    found = copy.copy(model)
+    found.estimator_ = SimpleNamespace(predict=predict)
+    return found
+
+
+def since_calibration(model: ConformalRegressor, table: Table) -> NDArray[np.intp]:
+    """Return the positions of the rows later than all that a model was calibrated on.
+
+    None, if it was calibrated without dates.
+    """
+    if model.last_ is None or table.when is None:
+        return np.array([], dtype=np.intp)
+    return np.flatnonzero(table.when.to_numpy() > model.last_[0])
+
+
+def _part(forecast: Forecast, rows: Any) -> Forecast:
+    return Forecast(*(values[rows] for values in forecast))
+
+
+def _walk(
+    model: ConformalRegressor, X: Any, y: ArrayLike, when: ArrayLike, until: ArrayLike | None
+) -> tuple[Forecast, Floats, Iterator[tuple[slice, ConformalRegressor]]]:
+    """Return forecasts, outcomes, and for each date its rows with the model as it was then.
+
+    Outcomes are learnt together if they became known together, whatever dates the table has: rows
+    that nothing can be learnt from change nothing.
+    """
+    forecast = model._forecast(X)
+    truth = outcomes("online_intervals", forecast, y, logs=model.logs)
+    residuals, scores = scores_of(forecast, truth)
+    date = dates_of("online_intervals", when, len(truth))
+    now, known = _known(date, when, until, model.horizon)
+    known = np.where(np.isfinite(wide(truth)).all(axis=1), known, -1)
+    order = np.argsort(known, kind="stable")
+    order = order[np.searchsorted(known[order], 0) :]
+    news = np.split(order, np.flatnonzero(np.diff(known[order])) + 1)
+
+    def steps() -> Iterator[tuple[slice, ConformalRegressor]]:
+        walker, learnt = copy.copy(model), 0
+        given: list[Floats] = []
+        starts = np.flatnonzero(np.diff(date, prepend=-1))
+        for first, end in zip(starts, [*starts[1:], len(date)], strict=True):
+            while learnt < len(news) and len(news[learnt]) and known[news[learnt][0]] <= now[first]:
+                fresh = news[learnt]
+                margins = np.stack([given[i] for i in date[fresh]])
+                walker._learn(residuals[fresh], scores[fresh], margins)
+                learnt += 1
+            given.append(walker.margins_[-1])
+            yield slice(first, end), walker
+
+    return forecast, truth, steps()
 
 
 def _known(
     date: NDArray[np.int64], when: ArrayLike, until: ArrayLike | None, horizon: int
-) -> NDArray[np.int64]:
-    """Return the number of the first date on which each outcome is known."""
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return numbers in time order: of each row's date, and of when its outcome is known.
+
+    -1: never.
+    """
     if until is None:
-        return date + horizon
+        return date, date + horizon
     times, ends = pd.Series(np.asarray(when)), pd.Series(np.asarray(until))
     if len(ends) != len(times) or (early := ends <= times).any():
         what = "differs from `when` in length"
         if len(ends) == len(times):
             what = f"is not later than `when` in {int(early.sum())} rows (first: {early.argmax()})"
         raise DataError(f"online_intervals: `until` {what}; it says when an outcome is known")
-    found = np.searchsorted(times.drop_duplicates(), ends, side="left")
-    return np.where(ends.isna(), date[-1] + 1, found)
+    codes, _ = pd.factorize(pd.concat([times, ends], ignore_index=True), sort=True)
+    return codes[: len(times)], codes[len(times) :]

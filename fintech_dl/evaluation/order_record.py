@@ -23,6 +23,12 @@ from fintech_dl.evaluation.ranks import (
     quantile_returns,
     summarise,
 )
+from fintech_dl.evaluation.sharpe_tests import (
+    deflated_sharpe,
+    record_of,
+    sharpe_interval,
+    track_record_needed,
+)
 from fintech_dl.table import Table
 
 COSTS = (0.0, 2.0, 5.0, 10.0, 20.0, 50.0)  # basis points per side
@@ -66,11 +72,19 @@ def ranking(outcomes: Mapping[str, Outcome], rows: Table, table: Table) -> dict[
     return found
 
 
-def trading(forecast: Forecast, own: Outcome) -> dict[str, Any] | None:
+def trading(forecast: Forecast, own: Outcome, tried: int = 1) -> dict[str, Any] | None:
     """Return what buying the best and selling the worst earned, gross and net of costs.
 
     Positions are entered and left where the label's are, and held for the horizon: the book is
     renewed every so many dates, so that no two periods overlap. Returns are summed, not compounded.
+
+    Parameters
+    ----------
+    forecast : cards.Forecast
+    own : Outcome
+        Of the model, with ``returns``.
+    tried : int
+        Settings of which the model is the best; its Sharpe ratio is deflated for them.
     """
     if not _panel(own):
         return None
@@ -86,6 +100,7 @@ def trading(forecast: Forecast, own: Outcome) -> dict[str, Any] | None:
         return None
     earned = performance(book, bars_per_year=year, every=every)
     curves = {"gross": book["gross"], "net": book["net"], "equal_weight": everything["net"]}
+    record, per_year = record_of(book["net"]), year / every
     return {
         "cost_bp": forecast.cost_bp,
         "bars_per_year": year,
@@ -94,17 +109,24 @@ def trading(forecast: Forecast, own: Outcome) -> dict[str, Any] | None:
         "turnover": earned.turnover,
         **{
             name: {
-                "return_per_year": float(values.mean() * year / every),
-                "sharpe": sharpe(values, year / every),
+                "return_per_year": float(values.mean() * per_year),
+                "sharpe": sharpe(values, per_year),
+                **dict(zip(("low", "high"), sharpe_interval(values, per_year), strict=True)),
                 "drawdown": drawdown(values),
             }
             for name, values in curves.items()
+        },
+        "luck": {
+            "tried": tried,
+            "deflated_sharpe": deflated_sharpe(record, tried),
+            "years": len(book) / per_year,
+            "years_needed": track_record_needed(record) / per_year,
         },
         "break_even_bp": 1e4 * earned.break_even,
         "by_cost": [
             {
                 "cost_bp": bp,
-                "sharpe": sharpe(book["gross"] - bp / 1e4 * book["traded"], year / every),
+                "sharpe": sharpe(book["gross"] - bp / 1e4 * book["traded"], per_year),
             }
             for bp in sorted({*COSTS, forecast.cost_bp})
         ],

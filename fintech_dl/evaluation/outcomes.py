@@ -19,13 +19,12 @@ from scipy.sparse import csr_array
 from fintech_dl.cards import nearest
 from fintech_dl.errors import DataError, UsageError
 from fintech_dl.evaluation import forecast_metrics
+from fintech_dl.evaluation.alerts import day_of, probabilities
 from fintech_dl.evaluation.metrics import (
     Floats,
     card_precision_by_day,
-    day_of,
     equal_mass_bins,
     precision_at_k,
-    probabilities,
     row_log_loss,
 )
 from fintech_dl.evaluation.sums import Blocks, day_sums, mean, ratio, row_sums, sparse

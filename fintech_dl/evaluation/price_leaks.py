@@ -7,6 +7,7 @@ pass all of them is no proof of innocence.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from sklearn.base import clone
 
 from fintech_dl.bars import PRICES
 from fintech_dl.errors import UsageError
-from fintech_dl.evaluation.baselines import score_rows
+from fintech_dl.evaluation.baselines import fit_rows, score_rows
 from fintech_dl.evaluation.cuts import Positions
 from fintech_dl.evaluation.forecast_tests import diebold_mariano
 from fintech_dl.evaluation.leak_cases import (
@@ -44,6 +45,7 @@ from fintech_dl.table import Table
 
 CLEAR, LIKELY = 3.0, 1.645  # t-values: of what cannot be luck, and one-sided at 5 %
 RARE = 0.001
+PLANTED = 3  # markets with a signal; their t-values are added (Stouffer)
 
 Build = Callable[[pd.DataFrame], Table]
 
@@ -60,12 +62,13 @@ def price_leaks(
     cost: float = 0.0005,
     bars_per_year: float = 252,
     n_noise: int = 20,
+    variance: str = "",
     seed: int = 0,
 ) -> list[Finding]:
     """Check a pipeline of prices for leaks: its features, its labels, its split and its model.
 
     Use it before a result is believed, and on a part of the assets: the pipeline is built anew some
-    ``n_noise`` + 6 times.
+    ``n_noise`` + 8 times.
 
     Parameters
     ----------
@@ -73,16 +76,17 @@ def price_leaks(
         From the frame to a ``Table`` with ``y``, ``when``, ``until`` and, for a panel, ``who``.
         Rows without a label may be in it.
     model : estimator
-        Left as it is; clones are fitted.
+        Left as it is; clones are fitted, and told the date of each row as ``groups`` if they ask.
     frame : DataFrame
         With a column ``date``, for a panel ``asset``, and what ``build`` needs. The checks on noise
-        need long bars.
+        need long bars, or ``variance``.
     fold : tuple of int arrays, optional
         Positions of training and test rows among the labelled rows of the table, as used for the
         result. Default: the last 30 % of the dates are the test, and training is purged.
     ranks : bool
         The model only orders the assets of a date: it is judged by rank IC. Default: its forecasts
-        are compared with the mean of the training labels, by squared error.
+        are compared with the mean of the training labels, of all and of the same asset, by squared
+        error.
     ic_limit : float, optional
         Mean rank IC above which a result is not believed. None where the label can be forecast
         well, such as a variance.
@@ -91,6 +95,9 @@ def price_leaks(
         the cost per side it is net of, and bars per year; needs ``forward_return`` in ``aside``.
     n_noise : int
         Random markets to try; 0 to leave that out.
+    variance : str
+        A column of variances that labels and features are made of, which must be random too in a
+        random market.
     seed : int
 
     Returns
@@ -128,12 +135,11 @@ def price_leaks(
     whole = build(frame)
     table = labelled(whole)
     case = case_of(table, fold)
-    fitted = clone(model).fit(table.X.iloc[case.train], labels(table, case.train))
-    score = score_rows(fitted, table.X.iloc[case.test])
+    fitted, score = _scored(model, case)
     return [
         _future(build, fitted, frame, whole, seed),
         _shuffled(model, case, ranks, seed),
-        *_noise(build, model, frame, ranks, n_noise, seed),
+        *_noise(build, model, frame, ranks, n_noise, variance, seed),
         follower(case, score, ranks),
         _truncated(build, frame, whole, case),
         asset_constants(case),
@@ -153,14 +159,8 @@ def _future(build: Build, fitted: Any, frame: pd.DataFrame, whole: Table, seed: 
         moment = days[int(share * (len(days) - 1))]
         other = build(_with_noise(frame, (frame["date"] > moment).to_numpy(), rng))
         columns |= _different(whole, other, moment)
-        if not columns:
-            scores = [
-                pd.Series(score_rows(fitted, t.X), _keys(t))[(t.when <= moment).to_numpy()]
-                for t in (whole, other)
-            ]
-            one, two = scores[0].align(scores[1], join="inner")
-            unlike = ~np.isclose(one, two, rtol=1e-5, atol=0, equal_nan=True)
-            columns |= {"the model's score": int(unlike.sum())} if unlike.any() else {}
+        if not columns and (unlike := _scored_apart(fitted, whole, other, moment)):
+            columns |= {"the model's score": unlike}
     if columns:
         return Finding(
             "future",
@@ -179,15 +179,14 @@ def _shuffled(model: Any, case: Case, ranks: bool, seed: int) -> Finding:
     assert table.y is not None
     y = table.y.to_numpy().copy()
     order = rng.random(len(y))
-    if case.panel:
+    if ranks:  # what a date's assets have in common is no part of an order
         assert table.when is not None
         by_date = np.lexsort((order, table.when.to_numpy()))
         y[np.lexsort((np.arange(len(y)), table.when.to_numpy()))] = y[by_date]
     else:
         y = y[np.argsort(order)]
-    fitted = clone(model).fit(table.X.iloc[case.train], y[case.train])
-    shuffled = case._replace(table=Table(X=table.X, y=pd.Series(y), when=table.when))
-    t = _evidence(shuffled, score_rows(fitted, table.X.iloc[case.test]), ranks)
+    shuffled = case._replace(table=replace(table, y=pd.Series(y)))
+    t = _evidence(shuffled, _scored(model, shuffled)[1], ranks)
     if t > CLEAR:
         return Finding(
             name,
@@ -200,21 +199,27 @@ def _shuffled(model: Any, case: Case, ranks: bool, seed: int) -> Finding:
 
 
 def _noise(
-    build: Build, model: Any, frame: pd.DataFrame, ranks: bool, n: int, seed: int
+    build: Build, model: Any, frame: pd.DataFrame, ranks: bool, n: int, variance: str, seed: int
 ) -> list[Finding]:
     """Run the whole pipeline on random walks, and on a market that can be forecast."""
     names = ("noise", "planted signal")
     if n < 1:
         return [Finding(name, None, "switched off") for name in names]
-    if "close" not in frame or "asset" not in frame:
+    if ("close" not in frame and not variance) or "asset" not in frame:
         return [Finding(name, None, "the frame holds no long bars") for name in names]
-    t = [_trial(build, model, noise_bars(frame, seed=seed + i), ranks) for i in range(n)]
+
+    def trial(i: int = 0, planted: bool = False) -> float:
+        made = noise_bars(frame, seed=seed + i, planted=planted, variance=variance)
+        case = case_of(labelled(build(made)), None)
+        return _evidence(case, _scored(model, case)[1], ranks)
+
+    t = [trial(i) for i in range(n)]
     found = int((np.array(t) > LIKELY).sum())
     chance = float(binom.sf(found - 1, n, 0.05))
     text = f"{found} of {n} random walks were forecast (1 in 20 is luck)"
     if chance < RARE:
         text += "; something in features, labels or split knows the future"
-    signal = _trial(build, model, noise_bars(frame, seed=seed, planted=True), ranks)
+    signal = sum(trial(i, planted=True) for i in range(PLANTED)) / float(np.sqrt(PLANTED))
     told = f"a planted drift and volatility are found with t = {signal:.1f}"
     if signal <= LIKELY:
         told += ", not above 1.6: the model learns nothing, or labels and features do not match"
@@ -224,10 +229,10 @@ def _noise(
     ]
 
 
-def _trial(build: Build, model: Any, frame: pd.DataFrame, ranks: bool) -> float:
-    case = case_of(labelled(build(frame)), None)
-    fitted = clone(model).fit(case.table.X.iloc[case.train], labels(case.table, case.train))
-    return _evidence(case, score_rows(fitted, case.table.X.iloc[case.test]), ranks)
+def _scored(model: Any, case: Case) -> tuple[Any, Floats]:
+    """Fit a clone on the training rows; return it and its scores of the test rows."""
+    fitted = fit_rows(clone(model), case.table.rows(case.train))
+    return fitted, score_rows(fitted, case.table.X.iloc[case.test])
 
 
 def _evidence(case: Case, score: Floats, ranks: bool) -> float:
@@ -238,8 +243,16 @@ def _evidence(case: Case, score: Floats, ranks: bool) -> float:
             raise UsageError(f"ranks: a date needs {FEWEST_ASSETS} assets or more")
         found = information_coefficient(y, score, when, fewest=FEWEST_ASSETS).dropna()
         return mean_test(found, horizon=case.horizon).t if len(found) > 1 else 0.0
-    base = labels(case.table, case.train).mean()
-    return diebold_mariano((y - base) ** 2, (y - score) ** 2, horizon=case.horizon, dates=when).t
+    known = case.table.rows(case.train)
+    usual = float(known.y.mean())
+    bases: list[Any] = [usual]
+    if known.who is not None and case.table.who is not None:
+        # that one asset is larger than another is not what is to be forecast
+        own = known.y.groupby(known.who.astype(str)).mean()
+        bases.append(case.table.who.iloc[case.test].astype(str).map(own).fillna(usual).to_numpy())
+    losses = ((y - base) ** 2 for base in bases)
+    model = (y - score) ** 2
+    return min(diebold_mariano(one, model, horizon=case.horizon, dates=when).t for one in losses)
 
 
 def _truncated(build: Build, frame: pd.DataFrame, whole: Table, case: Case) -> Finding:
@@ -256,6 +269,20 @@ def _truncated(build: Build, frame: pd.DataFrame, whole: Table, case: Case) -> F
             len(columns),
         )
     return Finding(name, True, "training rows are the same without the test", 0)
+
+
+def _scored_apart(fitted: Any, one: Table, two: Table, moment: Any) -> int:
+    """Return how many rows up to a moment get other bits beside other later rows.
+
+    Both times as many rows stand in the same places: what remains is what a model makes of them.
+    """
+    assert one.when is not None
+    late = (one.when > moment).to_numpy()
+    at = _keys(two).get_indexer(_keys(one))
+    later = np.flatnonzero(late & (at >= 0))
+    past, rest = one.X[~late], (one.X.iloc[later], two.X.iloc[at[later]])
+    scores = [score_rows(fitted, pd.concat([past, part]))[: len(past)] for part in rest]
+    return int((~np.equal(*scores) & ~np.isnan(scores).all(axis=0)).sum())
 
 
 def _with_noise(

@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike
 from scipy.stats import chi2, norm
 
 from fintech_dl.errors import DataError, UsageError
-from fintech_dl.evaluation.metrics import Floats, equal_mass_bins, probabilities
+from fintech_dl.evaluation.alerts import probabilities
+from fintech_dl.evaluation.metrics import Floats, equal_mass_bins
 
 
 class CalibrationTest(NamedTuple):

@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike
 from scipy.stats import kendalltau
 
 from fintech_dl.errors import DataError
+from fintech_dl.evaluation.alerts import probabilities
 from fintech_dl.evaluation.curves import jeffreys
-from fintech_dl.evaluation.metrics import probabilities
 from fintech_dl.evaluation.outcomes import Outcome
 from fintech_dl.evaluation.significance import Interval, bootstrap, delong
 

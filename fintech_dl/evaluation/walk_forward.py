@@ -31,7 +31,7 @@ def walk_forward(
     model : estimator
         Left as it is; a clone is fitted for each test block.
     X : DataFrame or array of shape (n_rows, n_features)
-    y : array of shape (n_rows,)
+    y : array of shape (n_rows,) or (n_rows, n_targets)
     dates : array of shape (n_rows,)
     cv : PurgedWalkForward
         How much to train on, and how often to fit again.
@@ -40,7 +40,7 @@ def walk_forward(
 
     Returns
     -------
-    float64 array of shape (n_rows,)
+    float64 array of the shape of y
         As ``baselines.score_rows``: the forecast, or the probability of the second class. NaN for
         rows before the first test.
 
@@ -63,7 +63,7 @@ def walk_forward(
     if cv.step is not None and cv.step < cv.test:
         raise UsageError(f"walk_forward: {cv} tests dates twice; set step = test or leave it out")
     truth = np.asarray(y)
-    found = np.full(len(truth), np.nan)
+    found = np.full(truth.shape, np.nan)
     for train, test in cv.split(groups=dates, until=until):
         fitted = clone(model).fit(_rows(X, train), truth[train])
         found[test] = score_rows(fitted, _rows(X, test))

@@ -7,9 +7,11 @@ one is never made.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from fintech_dl.errors import DataError, UsageError
 from fintech_dl.features.own_bars import Mask, OwnBars
@@ -24,11 +26,11 @@ class Forward(NamedTuple):
 
     Attributes
     ----------
-    value : float array of shape (n_rows,)
+    value : float array of shape (n_rows,) or (n_rows, n_horizons)
         NaN where there is none.
     until : int array of shape (n_rows,)
-        When it is known: microseconds since 1970, the smallest integer (NaT) where the last bar
-        that it needs is not there.
+        When it is known, of several horizons the longest: microseconds since 1970, the smallest
+        integer (NaT) where the last bar that it needs is not there.
     entry : float array of shape (n_rows,)
         The price at which one enters; NaN where there is none, or nothing is traded.
     """
@@ -36,6 +38,11 @@ class Forward(NamedTuple):
     value: Floats
     until: Integers
     entry: Floats
+
+    @property
+    def known(self) -> Mask:
+        """Where there is a label, of every horizon."""
+        return np.asarray(~np.isnan(self.value.reshape(len(self.value), -1)).any(axis=1))
 
 
 def forward_return(found: OwnBars, horizon: int, *, lag: int = 1, price: str = "") -> Forward:
@@ -164,6 +171,83 @@ def forward_mean(found: OwnBars, values: Floats, horizon: int) -> Forward:
     sound, until = _ends(found, horizon)
     value = np.where(sound, _ahead(means(values, [horizon])[horizon], horizon), np.nan)
     return Forward(value, until, np.full(len(value), np.nan))
+
+
+def of_horizons(make: Callable[[int], Forward], horizon: int | Sequence[int]) -> Forward:
+    """Return the labels of one horizon, or those of several side by side.
+
+    Parameters
+    ----------
+    make : function
+        From a horizon to its `Forward`.
+    horizon : int or list of int
+        A list names two or more, each once.
+
+    Returns
+    -------
+    Forward
+        Of a list ``value`` has a column per horizon, ``until`` is that of the longest and
+        ``entry`` that of the first.
+
+    Raises
+    ------
+    UsageError
+        A list of fewer than two horizons, or one of them twice; else as ``make``.
+
+    Examples
+    --------
+    >>> from functools import partial
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from fintech_dl.features.own_bars import of_prices
+    >>> from fintech_dl.features.forward import forward_mean, of_horizons
+    >>> frame = pd.DataFrame({"date": pd.date_range("2024-05-01", periods=4), "asset": "AAA",
+    ...                       "close": [8.0, 10.0, 11.0, 12.0]})
+    >>> make = partial(forward_mean, of_prices(frame), np.array([1.0, 2.0, 4.0, 6.0]))
+    >>> of_horizons(make, [1, 2]).value
+    array([[ 2.,  3.],
+           [ 4.,  5.],
+           [ 6., nan],
+           [nan, nan]])
+    """
+    if not isinstance(horizon, list | tuple | np.ndarray):
+        return make(horizon)  # type: ignore[arg-type]
+    if len(horizon) < 2 or len(set(horizon)) < len(horizon):
+        raise UsageError(
+            f"horizon={horizon!r}: must be one whole number of bars, or a list of two or more "
+            "different ones"
+        )
+    parts = [make(bars) for bars in horizon]
+    longest = parts[int(np.argmax(horizon))]
+    return Forward(np.column_stack([p.value for p in parts]), longest.until, parts[0].entry)
+
+
+def target_of(value: Floats, name: str, horizon: int | Sequence[int]) -> Any:
+    """Return labels as the target of a table: a series, or a column ``{name}_next_{h}`` each.
+
+    Parameters
+    ----------
+    value : array of shape (n_rows,) or (n_rows, n_horizons)
+    name : str
+        What is forecast.
+    horizon : int or sequence of int
+        As `of_horizons` took it.
+
+    Returns
+    -------
+    Series or DataFrame
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fintech_dl.features.forward import target_of
+    >>> target_of(np.ones((1, 2)), "variance", [1, 5]).columns.tolist()
+    ['variance_next_1', 'variance_next_5']
+    """
+    if value.ndim == 1:
+        return pd.Series(value, name=name)
+    assert isinstance(horizon, Sequence | np.ndarray)
+    return pd.DataFrame(value, columns=[f"{name}_next_{bars}" for bars in horizon])
 
 
 def known_by_date(until: Integers, date: Integers) -> Integers:

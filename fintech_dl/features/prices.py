@@ -22,6 +22,8 @@ from fintech_dl.features.forward import (
     forward_price,
     forward_return,
     known_by_date,
+    of_horizons,
+    target_of,
 )
 from fintech_dl.features.own_bars import FAULT_BARS, Mask, OwnBars, days_of, of_prices
 from fintech_dl.features.steps import Kept, kept_rows
@@ -41,6 +43,7 @@ SETS: dict[str, tuple[Callable[..., Features], Sequence[str], int]] = {
     "momentum": (indicators.momentum, ("close",), indicators.MOMENTUM_REACH),
     "returns": (indicators.returns, ("close",), indicators.RETURNS_REACH),
     "volatility": (volatilities, variances.NEEDS, variances.REACH),
+    "ranges": (variances.ranges, variances.RANGE_NEEDS, max(variances.LAGS)),
 }
 
 
@@ -52,7 +55,7 @@ def panel(
     across: str = "",
     last: int = 1,
     label: str = "return",
-    horizon: int = 5,
+    horizon: int | Sequence[int] = 5,
     lag: int = 1,
     price: str = "",
     variance: str = "close_to_close",
@@ -73,8 +76,9 @@ def panel(
         Long bars in the order of ``date``, then ``asset``; see `own_bars.of_prices`.
     features : sequence of str, default ("alphas",)
         Sets of features: ``"alphas"`` (of Qlib, 13 + 29 per window), ``"indicators"``,
-        ``"momentum"``, ``"returns"`` (the close alone), ``"volatility"``; or ``"bars"``: the prices
-        over the row's last close, and the volume over its mean, for networks of sequences.
+        ``"momentum"``, ``"returns"`` (the close alone), ``"volatility"``, ``"ranges"`` (of day,
+        week and month, for the scale of intervals); or ``"bars"``: the prices over the row's last
+        close, and the volume over its mean, for networks of sequences.
     windows : sequence of int, default (5, 10, 20, 30, 60)
         Of ``"alphas"``.
     across : str
@@ -88,7 +92,8 @@ def panel(
         ``"rank"`` of that return on its date, from -0.5 to 0.5; ``"direction"``, whether it is
         above 0; ``"price"``, the log of the close ``horizon`` bars ahead over the row's own (a
         forecast, nobody could trade it); ``"variance"``, the mean over the next ``horizon`` bars.
-    horizon : int, default 5
+    horizon : int or list of int, default 5
+        Of several horizons at once the first is the main one; directions have one.
     lag : int, default 1
         Bars from signal to entry, 1 or more.
     price : str
@@ -111,10 +116,12 @@ def panel(
         ``X`` is float32; with ``last`` = k its columns are ``channel@-lag``, oldest first, with a
         channel ``present``: 0, like all channels of the step, before an asset's first usable bar.
 
-        ``when`` is the date of the bar, ``until`` the date at which the label is known (for ranks:
-        that of the last asset of the date), ``who`` the asset. ``aside`` holds ``row`` (position in
-        the frame), ``close``, ``entry`` (price of entry, for returns), ``forward_return`` and
-        ``volatility`` (root of the mean squared log return of the last 22 bars).
+        ``y`` is the label, of several horizons a DataFrame of ``return_next_5``,
+        ``return_next_20``, ... (named by the label). ``when`` is the date of the bar, ``until`` the
+        date at which the label is known (for ranks: that of the last asset of the date; of several
+        horizons: that of the longest), ``who`` the asset. ``aside`` holds ``row`` (position in the
+        frame), ``close``, ``entry`` (price of entry, for returns), ``forward_return`` (of the main
+        horizon) and ``volatility`` (root of the mean squared log return of the last 22 bars).
 
         Rows whose windows touch a faulty bar, or are not full, are left out and counted by reason
         in ``X.attrs["left_out"]``. A label that would touch a faulty bar, the end of the asset's
@@ -161,10 +168,10 @@ def panel(
         reach,
         last=last,
         scaled=scaled[::-1],  # the close at the end: the others are divided by it
-        wanted=~np.isnan(target.value) if labelled else None,
+        wanted=target.known if labelled else None,
         asset=asset,
     )
-    y, until = _target(found, target, label, kept.place)
+    y, until = _target(found, target, label, horizon, kept.place)
     beside = _beside(found, target, label, kept)
     beside |= {name: frame[name].iloc[kept.rows].to_numpy() for name in aside}
     return Table(
@@ -246,29 +253,42 @@ def _compare(values: NDArray[np.float32], found: OwnBars, sound: Mask, across: s
 
 
 def _label(
-    found: OwnBars, label: str, horizon: int, lag: int, price: str, variance: str
+    found: OwnBars, label: str, horizon: int | Sequence[int], lag: int, price: str, variance: str
 ) -> Forward:
     if label not in LABELS:
         raise UsageError(f"label={label!r}: must be one of {', '.join(LABELS)}")
+    if label == "direction" and isinstance(horizon, list | tuple | np.ndarray):
+        raise UsageError(
+            f"horizon={horizon!r}: a classifier of directions has one target; give one horizon, "
+            "or another label"
+        )
     if label == "variance":
         if variance not in BAR_NEEDS:
             raise UsageError(f"variance={variance!r}: must be one of {', '.join(BAR_NEEDS)}")
         need_columns(pd.DataFrame(found.columns), BAR_NEEDS[variance], f"variance={variance!r}")
-        return forward_mean(found, bar_variance(found.columns, variance), horizon)
+        values = bar_variance(found.columns, variance)
+        return of_horizons(partial(forward_mean, found, values), horizon)
     if label == "price":
-        return forward_price(found, horizon)
-    return forward_return(found, horizon, lag=lag, price=price)
+        return of_horizons(partial(forward_price, found), horizon)
+    return of_horizons(partial(forward_return, found, lag=lag, price=price), horizon)
 
 
 def _target(
-    found: OwnBars, target: Forward, label: str, place: NDArray[np.int64]
-) -> tuple[pd.Series[Any], NDArray[np.int64]]:
+    found: OwnBars,
+    target: Forward,
+    label: str,
+    horizon: int | Sequence[int],
+    place: NDArray[np.int64],
+) -> tuple[pd.Series[Any] | pd.DataFrame, NDArray[np.int64]]:
     """Return what is to be forecast, and when it is known."""
     value, until, date = target.value[place], target.until[place], found.date[place]
     if label == "rank":
-        value, until = ranks_by_date(value, date), known_by_date(until, date)
+        columns = value.reshape(len(value), -1).T
+        columns = np.where(target.known[place], columns, np.nan)  # the same assets at all horizons
+        ranks = np.column_stack([ranks_by_date(column, date) for column in columns])
+        value, until = ranks.reshape(value.shape), known_by_date(until, date)
     if label != "direction":
-        return pd.Series(value, name=label), until
+        return target_of(value, label, horizon), until
     unknown = np.isnan(value)
     rises = np.where(unknown, np.nan, value > 0) if unknown.any() else (value > 0).astype(np.int8)
     return pd.Series(rises, name=label), until
@@ -279,7 +299,8 @@ def _beside(found: OwnBars, target: Forward, label: str, kept: Kept) -> dict[str
     place = kept.place
     beside: dict[str, NDArray[Any]] = {"row": kept.rows, "close": found.columns["close"][place]}
     if label in ("return", "rank", "direction"):
-        beside |= {"entry": target.entry[place], "forward_return": target.value[place]}
+        first = target.value if target.value.ndim == 1 else target.value[:, 0]
+        beside |= {"entry": target.entry[place], "forward_return": first[place]}
     squares = bar_variance(found.columns, "close_to_close")
     sigma = np.sqrt(means(squares, [SIGMA_BARS])[SIGMA_BARS])
     sigma = np.where(found.complete(SIGMA_BARS + 1), sigma, np.nan)

@@ -34,6 +34,8 @@ DECAY = 0.94
 EWMA_BARS = 75  # 1 % of an endless mean's weight lies further back
 REACH = max(*WINDOWS, EWMA_BARS) + 1  # bars that `volatilities` looks at
 LAGS = (1, 5, 22)
+RANGE_NEEDS = BAR_NEEDS["parkinson"]
+RANGE_FLOOR = 1e-8  # of a bar's variance: a bar without a range would have no logarithm
 
 
 def bar_variance(columns: Mapping[str, Floats], kind: str) -> Floats:
@@ -243,3 +245,35 @@ def volatilities(columns: Mapping[str, Floats], windows: Sequence[int] = WINDOWS
     sigma = np.sqrt(means(squares, [22])[22])
     for n, found in leverages(logs - lagged(logs, 1), sigma).items():
         yield f"leverage_{n}", found
+
+
+def ranges(columns: Mapping[str, Floats], lags: Sequence[int] = LAGS) -> Features:
+    """Yield how far prices ranged in the last day, week and month: the terms of a log-HAR model.
+
+    For the `scale` of intervals, whose weights are learnt. Volatilities after Parkinson, per bar.
+
+    Parameters
+    ----------
+    columns : mapping of str to float array of shape (n_bars,)
+        ``high`` and ``low``, above 0.
+    lags : sequence of int
+        Bars in the geometric means.
+
+    Yields
+    ------
+    name : str
+        ``range_1``, ``range_5``, ``range_22``.
+    values : float array of shape (n_bars,)
+        0.0001 or more.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fintech_dl.features.variances import ranges
+    >>> found = dict(ranges({"high": np.exp([0.01, 0.04]), "low": np.ones(2)}, [1, 2]))
+    >>> found["range_1"].round(4), found["range_2"].round(4)
+    (array([0.006, 0.024]), array([  nan, 0.012]))
+    """
+    logs = np.log(np.maximum(bar_variance(columns, "parkinson"), RANGE_FLOOR))
+    for n, mean in means(logs, lags).items():
+        yield f"range_{n}", np.exp(mean / 2)

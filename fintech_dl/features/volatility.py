@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
 from fintech_dl.errors import UsageError
 from fintech_dl.features.columns import need_columns, numbers, refuse
-from fintech_dl.features.forward import forward_mean
+from fintech_dl.features.forward import forward_mean, of_horizons, target_of
 from fintech_dl.features.own_bars import FAULT_BARS, OwnBars, days_of, of_prices, of_series
 from fintech_dl.features.steps import kept_rows
 from fintech_dl.features.variances import (
@@ -36,7 +37,7 @@ def har(
     frame: pd.DataFrame,
     *,
     variance: str,
-    horizon: int = 1,
+    horizon: int | Sequence[int] = 1,
     lags: Sequence[int] = LAGS,
     forms: Sequence[str] = ("log",),
     market: bool = True,
@@ -62,8 +63,8 @@ def har(
     variance : str
         The column of variances; or ``"close_to_close"``, ``"parkinson"``, ``"garman_klass"`` or
         ``"rogers_satchell"``: made of the prices of long bars by `variances.bar_variance`.
-    horizon : int, default 1
-        Bars whose mean variance is forecast.
+    horizon : int or list of int, default 1
+        Bars whose mean variance is forecast; of several horizons at once the first is the main one.
     lags : sequence of int, default (1, 5, 22)
         Bars in the means: day, week and month.
     forms : sequence of str, default ("log",)
@@ -103,9 +104,11 @@ def har(
         ``log_ewma_variance``, ``log_vix``, ..., ``asset``. With ``last`` = k the columns are
         ``channel@-lag``, oldest first, with a channel ``present``.
 
-        ``y`` is the mean variance of the next ``horizon`` bars, ``until`` the date of the last of
-        them (both missing where there is none), ``when`` the date, ``who`` the asset; ``aside``
-        holds ``row`` (position in the frame) and ``variance`` (of the bar itself).
+        ``y`` is the mean variance of the next ``horizon`` bars, of several horizons a DataFrame of
+        ``variance_next_1``, ``variance_next_5``, ...; ``until`` is the date of the last of these
+        bars, of the longest horizon (both missing where there is none), ``when`` the date, ``who``
+        the asset; ``aside`` holds ``row`` (position in the frame), ``variance`` (of the bar
+        itself) and ``volatility`` (root of the mean variance of the last 22 bars).
 
         Rows whose windows touch a faulty bar, or are not full, are left out and counted by reason
         in ``X.attrs["left_out"]``. Faulty: a variance or return that is missing, infinite or (the
@@ -143,7 +146,7 @@ def har(
         columns = list(_columns(frame, found, lengths, forms, market, ewma, exog))
     names = [name for name, _ in columns]
     values = np.array([part for _, part in columns], dtype=np.float32)
-    label = forward_mean(found, found.columns["variance"], horizon)
+    label = of_horizons(partial(forward_mean, found, found.columns["variance"]), horizon)
 
     kept = kept_rows(
         frame,
@@ -152,14 +155,17 @@ def har(
         values,
         reach,
         last=last,
-        wanted=~np.isnan(label.value) if labelled else None,
+        wanted=label.known if labelled else None,
         asset=asset,
     )
+    month = np.sqrt(means(found.columns["variance"], [SIGMA_BARS])[SIGMA_BARS])
+    month = np.where(found.complete(SIGMA_BARS), month, np.nan)
     beside = {"row": kept.rows, "variance": found.columns["variance"][kept.place]}
+    beside["volatility"] = month[kept.place]
     beside |= {name: frame[name].iloc[kept.rows].to_numpy() for name in aside}
     return Table(
         X=kept.X,
-        y=pd.Series(label.value[kept.place], name="variance"),
+        y=target_of(label.value[kept.place], "variance", horizon),
         when=kept.when,
         until=kept.times(label.until[kept.place]),
         who=kept.who,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from fintech_dl.networks.base import Settings, Tensor, hyperparameters, keras
+from fintech_dl.networks.backend import Settings, Tensor, keras
+from fintech_dl.networks.base import hyperparameters
 from fintech_dl.networks.own_scale import OwnScaleNetwork
 from fintech_dl.networks.parameters import Share, Width, shown
 from fintech_dl.networks.transformer import check_heads

@@ -4,15 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from fintech_dl.networks.base import (
-    Columns,
-    Network,
-    Tensor,
-    as_tuple,
-    hyperparameters,
-    keras,
-    regularizer,
-)
+from fintech_dl.networks.backend import Columns, Tensor, keras
+from fintech_dl.networks.base import Network, as_tuple, hyperparameters, regularizer
 from fintech_dl.networks.parameters import Activation, Amount, Share, Width, Widths, shown
 from fintech_dl.networks.sequence import WindowNetwork
 

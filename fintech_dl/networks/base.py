@@ -1,27 +1,17 @@
-"""What every network promises, and the one door to Keras."""
+"""What every network promises."""
 
 from __future__ import annotations
 
-import logging
-import os
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.util import find_spec
-from pathlib import Path
-from types import ModuleType
 from typing import Any, ClassVar, TypeVar, dataclass_transform
 
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from fintech_dl.errors import NotInstalledError
+from fintech_dl.networks.backend import Columns, Settings, Tensor, keras
 from fintech_dl.networks.parameters import check_parameters
 
-Tensor = Any
-Columns = list[dict[str, Any]]
-Settings = dict[str, Any]
 T = TypeVar("T")
 
 
@@ -52,55 +42,6 @@ def hyperparameters(cls: type[T]) -> type[T]:
     {'units': 512}
     """
     return dataclass(kw_only=True, eq=False, repr=False)(cls)
-
-
-def keras() -> ModuleType:
-    """Import Keras, on TensorFlow unless ``KERAS_BACKEND`` or what is installed says otherwise.
-
-    Raises
-    ------
-    NotInstalledError
-        Keras or every backend is missing.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    if "KERAS_BACKEND" not in os.environ and not find_spec("tensorflow") and find_spec("jax"):
-        os.environ["KERAS_BACKEND"] = "jax"
-    if find_spec("keras") is None or not (find_spec("tensorflow") or find_spec("jax")):
-        raise NotInstalledError(
-            "training needs Keras and a backend, which are not installed; "
-            'install them with: pip install "fintech-dl[tensorflow]" (or "fintech-dl[jax]")'
-        )
-    if "keras" not in sys.modules:
-        with _quiet():
-            import keras as module
-
-            module.ops.zeros(())
-        logging.getLogger("tensorflow").addFilter(_concerns_the_user)
-    return sys.modules["keras"]
-
-
-def _concerns_the_user(message: logging.LogRecord) -> bool:
-    """Drop TensorFlow's advice on how functions are traced and vectorised."""
-    text = message.getMessage()
-    return "triggered tf.function retracing" not in text and "Using a while_loop" not in text
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep what libraries print while they load off the terminal, and NumPy's state as it was.
-
-    JAX, which Keras imports on every backend, draws random numbers on import.
-    """
-    state = np.random.get_state()
-    with Path(os.devnull).open("w") as nowhere:
-        stderr = os.dup(2)
-        os.dup2(nowhere.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
-            np.random.set_state(state)
 
 
 class Network(BaseEstimator):

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fintech_dl.networks.base import Columns, Tensor, keras
+from fintech_dl.networks.backend import Columns, Tensor, keras
 from fintech_dl.networks.encoding import ColumnEncoding, distinct_edges
 from fintech_dl.networks.weights import adapted
 

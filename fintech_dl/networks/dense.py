@@ -2,7 +2,8 @@
 
 from typing import ClassVar
 
-from fintech_dl.networks.base import Network, Tensor, as_tuple, hyperparameters, keras, regularizer
+from fintech_dl.networks.backend import Tensor, keras
+from fintech_dl.networks.base import Network, as_tuple, hyperparameters, regularizer
 from fintech_dl.networks.parameters import Activation, Amount, Share, Widths
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fintech_dl.networks.base import Tensor, keras
+from fintech_dl.networks.backend import Tensor, keras
 from fintech_dl.networks.weights import uniform
 
 keras()

@@ -6,7 +6,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from fintech_dl.networks.base import Tensor, as_tuple, hyperparameters, keras
+from fintech_dl.networks.backend import Tensor, keras
+from fintech_dl.networks.base import as_tuple, hyperparameters
 from fintech_dl.networks.own_scale import OwnScaleNetwork
 from fintech_dl.networks.parameters import Activation, Share, Width, Widths, shown
 

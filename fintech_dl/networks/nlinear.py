@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from fintech_dl.networks.base import Tensor, hyperparameters, keras, regularizer
+from fintech_dl.networks.backend import Tensor, keras
+from fintech_dl.networks.base import hyperparameters, regularizer
 from fintech_dl.networks.own_scale import OwnScaleNetwork
 from fintech_dl.networks.parameters import Amount
 

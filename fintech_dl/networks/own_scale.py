@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from fintech_dl.networks.base import Tensor, hyperparameters, keras
+from fintech_dl.networks.backend import Tensor, keras
+from fintech_dl.networks.base import hyperparameters
 from fintech_dl.networks.sequence import WindowNetwork
 
 LEAST = 1e-5  # variance, in training rows' own, below which a window counts as flat

@@ -118,7 +118,7 @@ def _inside(value: Any, marks: tuple[Any, ...]) -> bool:
 
 
 def _is_activation(name: str) -> bool:
-    from fintech_dl.networks.base import keras
+    from fintech_dl.networks.backend import keras
 
     try:
         keras().activations.get(name)

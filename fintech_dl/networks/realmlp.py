@@ -7,15 +7,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from fintech_dl.networks.base import (
-    Columns,
-    Network,
-    Settings,
-    Tensor,
-    as_tuple,
-    hyperparameters,
-    keras,
-)
+from fintech_dl.networks.backend import Columns, Settings, Tensor, keras
+from fintech_dl.networks.base import Network, as_tuple, hyperparameters
 from fintech_dl.networks.parameters import Amount, Share, Width, Widths
 
 ROWS = 1024  # of training rows that the first weights are fitted to

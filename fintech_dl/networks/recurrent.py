@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fintech_dl.networks.base import Tensor, keras
+from fintech_dl.networks.backend import Tensor, keras
 
 keras()
 

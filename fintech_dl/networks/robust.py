@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fintech_dl.networks.base import Columns, Tensor, keras
+from fintech_dl.networks.backend import Columns, Tensor, keras
 from fintech_dl.networks.encoding import ColumnEncoding
 
 keras()

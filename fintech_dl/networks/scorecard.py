@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from fintech_dl.networks.base import Columns, Network, Settings, Tensor, hyperparameters
+from fintech_dl.networks.backend import Columns, Settings, Tensor
+from fintech_dl.networks.base import Network, hyperparameters
 from fintech_dl.networks.parameters import Amount, Width, shown
 
 DIRECTIONS = {"increasing": 1.0, "decreasing": -1.0}

@@ -6,15 +6,8 @@ Every one takes rows of steps x channels columns, step-major, oldest first, name
 
 from typing import Any, ClassVar
 
-from fintech_dl.networks.base import (
-    Columns,
-    Network,
-    Tensor,
-    as_tuple,
-    hyperparameters,
-    keras,
-    regularizer,
-)
+from fintech_dl.networks.backend import Columns, Tensor, keras
+from fintech_dl.networks.base import Network, as_tuple, hyperparameters, regularizer
 from fintech_dl.networks.parameters import Activation, Amount, Share, Width, Widths
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from fintech_dl.networks.base import Tensor, as_tuple, hyperparameters, keras
+from fintech_dl.networks.backend import Tensor, keras
+from fintech_dl.networks.base import as_tuple, hyperparameters
 from fintech_dl.networks.own_scale import OwnScaleNetwork
 from fintech_dl.networks.parameters import Share, Width, Widths
 

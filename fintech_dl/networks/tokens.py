@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fintech_dl.networks.base import Columns, Tensor, keras
+from fintech_dl.networks.backend import Columns, Tensor, keras
 from fintech_dl.networks.embeddings import Quantiles
 from fintech_dl.networks.encoding import ColumnEncoding
 from fintech_dl.networks.weights import uniform

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from fintech_dl.networks.base import Columns, Network, Settings, Tensor, hyperparameters, keras
+from fintech_dl.networks.backend import Columns, Settings, Tensor, keras
+from fintech_dl.networks.base import Network, hyperparameters
 from fintech_dl.networks.parameters import Share, Width, shown
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from fintech_dl.networks.base import Tensor, hyperparameters, keras
+from fintech_dl.networks.backend import Tensor, keras
+from fintech_dl.networks.base import hyperparameters
 from fintech_dl.networks.own_scale import OwnScaleNetwork
 from fintech_dl.networks.parameters import Share, Width
 

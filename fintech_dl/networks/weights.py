@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from fintech_dl.networks.base import keras
+from fintech_dl.networks.backend import keras
 
 keras()
 

@@ -13,17 +13,25 @@ from numpy.typing import NDArray
 
 from fintech_dl import artefact
 from fintech_dl.cards import duration
-from fintech_dl.data.frames import Reading, read_file, write_quarantine
+from fintech_dl.data.frames import Reading, read_file, write_csv, write_quarantine
 from fintech_dl.data.gaps import put_back
 from fintech_dl.errors import DataError
 from fintech_dl.evaluation.alerts import decide
+from fintech_dl.evaluation.online import with_forecasts
+from fintech_dl.fitting import score_columns
 from fintech_dl.pipelines import make_table
 from fintech_dl.scoring.opened import NO_WINDOW, Done, Opened
+from fintech_dl.scoring.reasons import teller
+from fintech_dl.scoring.updates import intervals_of
 from fintech_dl.table import Table
 
 
 def score_at_length(
-    opened: Opened, file: str | Path, history: str | Path | None, as_of: Any
+    opened: Opened,
+    file: str | Path,
+    history: str | Path | None,
+    as_of: Any,
+    reasons: bool = False,
 ) -> Done:
     """Read a file, and its history, by the contract; score its clean rows.
 
@@ -32,31 +40,39 @@ def score_at_length(
     ArtefactError, DataError, UsageError
         As ``score``.
     """
-    loaded = Loaded(opened)
+    loaded = Loaded(opened, reasons)
     new = read_file(file, opened.dataset, as_of=as_of, scoring=True)
     past = (
         None if history is None else read_file(history, opened.dataset, as_of=as_of, scoring=True)
     )
     scores, new = loaded.score(new, past)
+    told = scores.attrs.pop("reasons", None)
+    intervals = scores.attrs.pop("intervals", None)
     return Done(
         rows=len(scores),
         alerts=int(scores["alert"].sum()) if "alert" in scores else None,
         facts=new.facts,
         history=None if past is None else past.facts,
-        write=partial(_write, scores, new),
+        write=partial(_write, scores, new, told),
+        reasons=None if told is None else len(told),
+        intervals=intervals,
     )
 
 
 class Loaded:
     """An artefact whose model is at hand."""
 
-    def __init__(self, opened: Opened) -> None:
+    def __init__(self, opened: Opened, reasons: bool = False) -> None:
         self.opened = opened
-        self.model = None  # asked for intervals, which no graph gives
+        self.tell = teller(opened) if reasons else None
+        self.model = None  # asked for intervals around what a graph, if there is one, scores
         forecast = opened.pipeline.forecast
+        whole = None
         if forecast is not None and forecast.intervals is not None:
-            self.model = artefact.to_model(opened.files, opened.folder)
-        self.scores_of = artefact.scorer(opened.files, opened.folder, self.model)
+            whole = artefact.to_model(opened.files, opened.folder)
+        self.scores_of = artefact.scorer(opened.files, opened.folder, whole)
+        if whole is not None:
+            self.model = with_forecasts(whole, self.scores_of)
 
     def score(self, new: Reading, past: Reading | None) -> tuple[pd.DataFrame, Reading]:
         """Return the scores of clean rows, given the clean rows before them.
@@ -83,15 +99,22 @@ class Loaded:
         for name in (contract.key, contract.time, contract.asset):
             if name:
                 found[name] = new.frame[name].to_numpy()[kept]
-        found["score"] = self.scores_of(features)
+        for name, values in score_columns(self.opened.pipeline, self.scores_of(features)).items():
+            found[name] = values
         if self.model is not None:
-            found["low"], found["high"] = self.model.predict_interval(features)
+            card = self.opened.pipeline
+            assert card.forecast is not None
+            ends = intervals_of(self.model, card.forecast, card.history, table, at)
+            found["low"], found["high"], learnt = ends
+            found.attrs |= {} if learnt is None else {"intervals": learnt}
         decision = self.opened.pipeline.decision
         if decision is not None:
             aside = table.aside.iloc[at] if table.aside is not None else pd.DataFrame()
             amount = aside[decision.amount].to_numpy() if decision.amount else None
             when = None if table.when is None else table.when.iloc[at]
             found["alert"] = decide(decision, found["score"].to_numpy(), amount, when)
+        if self.tell is not None:
+            found.attrs["reasons"] = self.tell(features, found)
         return found, self._without(new, kept)
 
     def _without(self, new: Reading, kept: NDArray[np.int64]) -> Reading:
@@ -146,7 +169,7 @@ class Loaded:
         labels = self.opened.dataset.contract.labels
         if table.when is None or table.until is None or not labels:
             return
-        y = pd.Series(np.nan, table.X.index) if table.y is None else table.y
+        y = pd.Series(np.nan, table.X.index) if table.y is None else table.main().y
         last = table.when.iloc[-1]
         lacking = ((table.until <= last) & y.isna()).to_numpy()
         if lacking.any():
@@ -158,6 +181,8 @@ class Loaded:
             )
 
 
-def _write(scores: pd.DataFrame, new: Reading, folder: Path) -> None:
+def _write(scores: pd.DataFrame, new: Reading, told: pd.DataFrame | None, folder: Path) -> None:
     scores.to_parquet(folder / "scores.parquet", index=False)
     write_quarantine(new.quarantined, folder / "quarantine.csv")
+    if told is not None:
+        write_csv(told, folder / "reasons.csv")

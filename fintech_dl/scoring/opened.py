@@ -57,6 +57,10 @@ class Done(NamedTuple):
         What was read of the file, and of its history or None: for the record.
     write : callable
         Writes the scores, and the rows set aside, into a folder.
+    reasons : int or None
+        Declined rows of which reasons are told, None where nobody asked.
+    intervals : dict or None
+        What intervals have learnt since they were calibrated, None where they never learn.
     """
 
     rows: int
@@ -64,6 +68,8 @@ class Done(NamedTuple):
     facts: dict[str, Any]
     history: dict[str, Any] | None
     write: Callable[[Path], None]
+    reasons: int | None = None
+    intervals: dict[str, Any] | None = None
 
 
 def open_artefact(folder: str | Path) -> Opened:

@@ -11,7 +11,12 @@ from fintech_dl.errors import DataError, NothingToDo, OutputError, PlanError
 
 
 def check_place(
-    out: Path, folder: str | Path, file: str | Path, history: str | Path | None, as_of: Any
+    out: Path,
+    folder: str | Path,
+    file: str | Path,
+    history: str | Path | None,
+    as_of: Any,
+    reasons: bool = False,
 ) -> None:
     """Refuse, before any work, a folder that cannot be made or that was made before.
 
@@ -25,6 +30,8 @@ def check_place(
         The rows to score and, or None, those before them.
     as_of : str, date or Timestamp, or None
         As for ``score_file``.
+    reasons : bool
+        Whether reasons are asked for.
 
     Raises
     ------
@@ -40,6 +47,7 @@ def check_place(
             "the input": _sha256(file),
             "the history": None if history is None else _sha256(history),
             "as_of": None if as_of is None else str(as_of),
+            "--reasons": reasons,
         }
         if other := [name for name, value in wanted.items() if made[name] != value]:
             raise PlanError(
@@ -67,6 +75,7 @@ def _made_of(out: Path) -> dict[str, Any] | None:
             "the input": summary["input"]["sha256"],
             "the history": summary["history"] and summary["history"]["sha256"],
             "as_of": summary["as_of"],
+            "--reasons": summary.get("reasons") is not None,
         }
     except (OSError, ValueError, LookupError, TypeError):
         return None

@@ -31,7 +31,11 @@ class Scores:
 
 
 def score(
-    folder: str | Path, frame: pd.DataFrame, history: pd.DataFrame | None = None
+    folder: str | Path,
+    frame: pd.DataFrame,
+    history: pd.DataFrame | None = None,
+    *,
+    reasons: bool = False,
 ) -> pd.DataFrame:
     """Score the rows of a frame with a run's artefact.
 
@@ -47,15 +51,19 @@ def score(
     history : DataFrame, optional
         Earlier rows, with every label known by the last new row; needed where the pipeline
         card declares a ``history``.
+    reasons : bool
+        Also tell why rows are declined, if the card has ``[reasons]``: a line for each in
+        ``attrs["reasons"]``. This needs Keras and a backend.
 
     Returns
     -------
     DataFrame
         One line per row that keeps the contract, in time order: key, time, asset, ``score`` (higher
         = more likely positive; of a forecast the number itself), if the card asks for intervals
-        ``low`` and ``high``, and if it has a decision ``alert``. Rows that break the contract, or
-        whose window of bars is not full, are in ``attrs["quarantined"]``, with their reasons, and a
-        warning counts them.
+        ``low`` and ``high``, and if it has a decision ``alert``. Where intervals learn as days
+        come, ``attrs["intervals"]`` says what they learnt of the history. Rows that break the
+        contract, or whose window of bars is not full, are in ``attrs["quarantined"]``, with their
+        reasons, and a warning counts them.
 
     Raises
     ------
@@ -64,7 +72,7 @@ def score(
     DataError
         A column is missing, rows break the contract, or the history is too short.
     UsageError
-        The history is missing.
+        The history is missing, or the artefact was made without reasons.
 
     Examples
     --------
@@ -86,7 +94,7 @@ def score(
     from fintech_dl.scoring.frames import Loaded
 
     opened = open_artefact(folder)
-    loaded = Loaded(opened)
+    loaded = Loaded(opened, reasons)
     now = pd.Timestamp.now("UTC")
     past = None
     if history is not None:
@@ -106,6 +114,7 @@ def score_file(
     *,
     history: str | Path | None = None,
     as_of: Any = None,
+    reasons: bool = False,
 ) -> Scores:
     """Score a file with a run's artefact; write scores, quarantine and summary, or nothing.
 
@@ -122,6 +131,8 @@ def score_file(
         File of earlier rows, as for ``score``.
     as_of : str, date or Timestamp, optional
         Rows after this moment are quarantined; default: now.
+    reasons : bool
+        Also write ``reasons.csv``, a line for each declined row, as ``score`` tells them.
 
     Returns
     -------
@@ -139,27 +150,32 @@ def score_file(
         Another process is writing ``out`` now.
     """
     out = Path(out)
-    check_place(out, folder, file, history, as_of)
+    check_place(out, folder, file, history, as_of, reasons)
     with alone(out, "-o"):
-        check_place(out, folder, file, history, as_of)  # another process may have made it
-        return _score_file(folder, file, out, history, as_of)
+        check_place(out, folder, file, history, as_of, reasons)  # another process may have made it
+        return _score_file(folder, file, out, history, as_of, reasons)
 
 
 def _score_file(
-    folder: str | Path, file: str | Path, out: Path, history: str | Path | None, as_of: Any
+    folder: str | Path,
+    file: str | Path,
+    out: Path,
+    history: str | Path | None,
+    as_of: Any,
+    reasons: bool,
 ) -> Scores:
     opened = open_artefact(folder)
     if opened.pipeline.history and history is None:
         raise opened.no_history()
     done = None
-    if history is None:
+    if history is None and not reasons:
         from fintech_dl.scoring.quick import score_quickly
 
         done = score_quickly(opened, file, as_of)
     if done is None:
         from fintech_dl.scoring.frames import score_at_length
 
-        done = score_at_length(opened, file, history, as_of)
+        done = score_at_length(opened, file, history, as_of, reasons)
     summary = {
         "artefact": artefact.digest(folder),
         "pipeline": opened.pipeline.name,
@@ -171,6 +187,8 @@ def _score_file(
         "rows_scored": done.rows,
         "rows_quarantined": done.facts["rows_quarantined"],
         "alerts": done.alerts,
+        "reasons": done.reasons,
+        "intervals": done.intervals,
     }
     if summary["rows_scored"] + summary["rows_quarantined"] != summary["rows_read"]:
         raise DataError(f"{file}: rows were lost between reading and scoring: {summary}")

@@ -11,7 +11,8 @@ from fintech_dl import (
     NeuralEncoder,
     NeuralRegressor,
 )
-from fintech_dl.networks.base import hyperparameters, keras
+from fintech_dl.networks.backend import keras
+from fintech_dl.networks.base import hyperparameters
 
 X = np.random.default_rng(0).normal(size=(40, 4))
 Y = np.arange(40) % 2

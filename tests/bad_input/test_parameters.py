@@ -33,7 +33,7 @@ from fintech_dl import (
     TSMixer,
     hyperparameters,
 )
-from fintech_dl.networks.base import keras
+from fintech_dl.networks.backend import keras
 from fintech_dl.networks.parameters import Within, check_parameters
 
 X = np.random.default_rng(0).normal(size=(24, 6))

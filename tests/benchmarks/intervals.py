@@ -5,10 +5,13 @@ Run in the repository, with index_daily.parquet and sp500_stocks_5yr.parquet in 
     FINTECH_DL_DATA=/my/data python tests/benchmarks/intervals.py
 
 Speed and window of the adaptive intervals are chosen on rows before the test. It takes about 20
-minutes on 2 cores.
+minutes on 2 cores. `--only ranges` measures the lines whose name holds that word, and keeps the
+others of the newest result.
 """
 
+import argparse
 import itertools
+import json
 import os
 import time
 from typing import Any, NamedTuple
@@ -17,7 +20,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import pandas as pd
-from results import write_result
+from results import FOLDER, write_result
 from sklearn.dummy import DummyRegressor
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -39,8 +42,10 @@ from fintech_dl.features.volatility import har
 from fintech_dl.table import Table
 
 COVERAGE = 0.9
+RANGES = ["range_1", "range_5", "range_22"]
 THIRDS = ("low", "middle", "high")
 FIRST = "1900-01-01"
+STARTED = time.perf_counter()
 SPEEDS = (0.0, 0.005, 0.01, 0.02, 0.05)
 
 
@@ -65,7 +70,8 @@ def index() -> Task:
     """Return one-day log returns of the S&P 500."""
     bars = load_frame("index_daily")
     bars = bars[(bars["asset"] == "SP500") & (bars["date"] >= "1989-06-01")].reset_index(drop=True)
-    table = panel(bars, features=["volatility"], label="price", horizon=1, labelled=True)
+    features = ["volatility", "ranges"]
+    table = panel(bars, features=features, label="price", horizon=1, labelled=True)
     table = with_spreads(bars, table, horizon=1, train="1998-01-01")
     windows = (250, 500, 1000, None)
     dates = ("1998-01-01", "2002-01-01", "2006-01-01", "2024-01-01")
@@ -75,7 +81,7 @@ def index() -> Task:
 def stocks() -> Task:
     """Return five-day returns of the stocks of the S&P 500, entered at the next open."""
     bars = load_frame("sp500_stocks_5yr")
-    table = panel(bars, features=["volatility"], horizon=5, labelled=True)
+    table = panel(bars, features=["volatility", "ranges"], horizon=5, labelled=True)
     table = with_spreads(bars, table, horizon=5, train="2015-01-01")
     dates = ("2015-01-01", "2015-07-01", "2016-07-01", "2018-03-01")
     return Task("S&P stocks, 5 days", table, *dates, (60, 125, 250, None))
@@ -95,7 +101,7 @@ def with_spreads(bars: pd.DataFrame, table: Table, horizon: int, train: str) -> 
     )
     positive = [name for name in X if not name.startswith("leverage")]
     sound = ((X[positive] > 0) & np.isfinite(X[positive])).all(axis=1).to_numpy()
-    inputs = np.log(X.loc[sound, positive]).add_prefix("log_")
+    inputs = np.log(X.loc[sound, positive].drop(columns=RANGES)).add_prefix("log_")
     rows = table.rows(sound)
     X = pd.concat([X[sound].reset_index(drop=True), inputs.reset_index(drop=True)], axis=1)
     return Table(X=X, y=rows.y, when=rows.when, until=rows.until, who=rows.who, aside=rows.aside)
@@ -121,7 +127,8 @@ def intervals(
     """Return the mask of tested rows and their intervals, calibrated on rows before."""
     table = task.table
     before, test = task.rows(since, start), task.rows(start, end)
-    model.fit(table.X[:2], table.y[:2])  # of what is frozen or constant nothing is learnt
+    early = task.rows(FIRST, task.calibration)
+    model.fit(table.X[early], table.y[early])  # learns the weights of several scales alone
     model.calibrate(table.X[before], table.y[before], table.when[before])
     X, y, when, until = (part[test] for part in (table.X, table.y, table.when, table.until))
     found = online_intervals(model, X, y, when, until) if walk else model.predict_interval(X)
@@ -227,9 +234,8 @@ def zero(**parameters: Any) -> ConformalRegressor:
     )
 
 
-def lines_of(task: Task) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+def lines_of(task: Task, only: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Return the table's lines of a task: every model, static and as days come."""
-    quantiles = network(task)
     begin = task.calibration
     makers: dict[str, tuple[str, Any]] = {
         "0; scale none": (FIRST, zero()),
@@ -239,13 +245,19 @@ def lines_of(task: Task) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         f"0; scale EWMA, since {begin[:4]}": (begin, zero(scale="ewma")),
         "0; scale HAR": (begin, zero(scale="har")),
         "0; scale HAR, each side": (begin, zero(scale="har", symmetric=False)),
+        "0; scale ranges": (begin, zero(scale=RANGES)),
+        "0; scale ranges, each side": (begin, zero(scale=RANGES, symmetric=False)),
     }
-    for title, scale in (("none", None), ("EWMA", "ewma"), ("HAR", "har")):
-        model = ConformalRegressor(FrozenEstimator(quantiles), method="cqr", scale=scale)
-        makers[f"network, CQR; scale {title}"] = begin, model
-    own = task.rows(task.test, task.end)
-    alone = quantiles[-1].predict_interval(inputs(task.table.X[own]), COVERAGE)
-    found = {"network alone": (own, *alone)}
+    makers = {name: maker for name, maker in makers.items() if only in name}
+    found = {}
+    if only in "network":
+        quantiles = network(task)
+        for title, scale in (("none", None), ("EWMA", "ewma"), ("HAR", "har")):
+            model = ConformalRegressor(FrozenEstimator(quantiles), method="cqr", scale=scale)
+            makers[f"network, CQR; scale {title}"] = begin, model
+        own = task.rows(task.test, task.end)
+        alone = quantiles[-1].predict_interval(inputs(task.table.X[own]), COVERAGE)
+        found["network alone"] = (own, *alone)
     for name, (since, model) in makers.items():
         test = {"start": task.test, "end": task.end, "since": since}
         found[f"{name}; static"] = intervals(task, model, **test, walk=False)
@@ -261,12 +273,20 @@ def lines_of(task: Task) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     return rows, raw
 
 
-def main() -> None:
+def main(only: str) -> None:
     rows, raw, notes = [], {}, []
+    kept: dict[str, Any] = {"rows": [], "raw": {}, "total_seconds": 0}
+    if only:
+        newest = max(FOLDER.glob("intervals_*.json"))
+        kept = json.loads(newest.read_text(encoding="utf-8"))
     for task in (index(), stocks()):
         start = time.perf_counter()
-        lines, raw[task.title] = lines_of(task)
-        rows += lines
+        lines, measured = lines_of(task, only)
+        old = [
+            r for r in kept["rows"] if r["data"] == task.title and r["intervals"] not in measured
+        ]
+        rows += old + lines
+        raw[task.title] = kept["raw"].get(task.title, {}) | measured
         own = task.rows(task.test, task.end)
         when = task.table.when[own]
         notes.append(
@@ -274,7 +294,7 @@ def main() -> None:
             f"{when.max():%Y-%m-%d}; network and HAR learnt before {task.calibration}, intervals "
             "calibrated on the rows from then to the test; where nothing is learnt (0 with none, "
             "month, EWMA), on all rows before the test. "
-            f"{time.perf_counter() - start:.0f} s."
+            f"{time.perf_counter() - start:.0f} s{f', {only} alone' if only else ''}."
         )
         if task.table.who.nunique() == 1:
             notes += risk(task, zero(scale="ewma"))
@@ -286,7 +306,9 @@ def main() -> None:
         "of squared returns, both over all tested rows: coverage in the low, middle and high one.",
         "Scales, all known at the row's close: month = volatility of the last 22 bars, ewma = EWMA "
         "0.94, har = log-HAR on Parkinson variances, fitted before the calibration; times the root "
-        "of the horizon. static = calibrated once; online = each date from what was known by then.",
+        "of the horizon. ranges = Parkinson's volatilities of the last 1, 5 and 22 bars, weighted "
+        "as outcomes before the calibration say: what a card has. static = calibrated once; online "
+        "= each date from what was known by then.",
         "hits below: outcomes under the low end, of which there should be 5 %; Kupiec, "
         "Christoffersen and traffic light are of these. Of the stocks: each on every sixth date, "
         "so that its labels do not overlap; stocks of one date are alike, so shares say more than "
@@ -295,8 +317,11 @@ def main() -> None:
         "Bar: coverage .88 to .92 in every third of realised volatility.",
     ]
     command = "FINTECH_DL_DATA=/my/data python tests/benchmarks/intervals.py"
-    print(write_result("intervals", rows, notes, command, raw=raw))
+    seconds = kept["total_seconds"] + time.perf_counter() - STARTED
+    print(write_result("intervals", rows, notes, command, raw=raw, seconds=seconds))
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", default="", help="measure lines whose name holds this")
+    main(parser.parse_args().only)

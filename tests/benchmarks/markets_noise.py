@@ -60,7 +60,8 @@ CASES: dict[str, Maker] = {
     "GBM, variance": gbm_variance,
 }
 HORIZONS = {"GBM, price": 1, "GARCH, price": 5, "GBM, ranking": 5, "GBM, variance": 5}
-METHODS = [*(f"{case}: linear" for case in CASES), "GBM, price: network"]
+NETWORK = ("GBM, price", "GARCH, price")
+METHODS = [f"{case}: linear" for case in CASES] + [f"{case}: network" for case in NETWORK]
 
 
 def jobs(part: str) -> Iterator[Job]:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from markets_state import Job, Line, rounded
-from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.linear_model import RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -27,8 +27,10 @@ from fintech_dl.evaluation.newey_west import by_date
 from fintech_dl.evaluation.panel_splits import PurgedWalkForward
 from fintech_dl.evaluation.volatility_baselines import HAR, LastValue, LogHAR
 from fintech_dl.evaluation.walk_forward import walk_forward
+from fintech_dl.features.market import market_rows
 from fintech_dl.features.variances import ewma_variance
 from fintech_dl.features.volatility import har
+from fintech_dl.table import Table
 
 HORIZONS = (1, 5, 22)
 LAGS = (1, 5, 22)
@@ -71,6 +73,7 @@ class Method:
     features: Callable[[Task], pd.DataFrame] = attrgetter("X")
     ours: bool = False  # ``model`` is then a function of the seed
     blend: bool = False  # also the mean of its forecast, as a logarithm, and ``rolling``'s
+    of: tuple[str, ...] = ()  # the methods whose forecasts it averages, as logarithms
 
 
 @cache
@@ -144,6 +147,33 @@ class CrossRidge(RegressorMixin, BaseEstimator):
         return np.exp(found)
 
 
+class MarketNetwork(RegressorMixin, BaseEstimator):
+    """One network that sees all indices of a date and forecasts all; each has its own line."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+
+    def fit(self, X: Any, y: Any) -> "MarketNetwork":
+        market = market_rows(_dated(X, y), shared=MARKET)
+        assert isinstance(market.y, pd.DataFrame)
+        self.assets_ = list(market.y)
+        lines = [[*(f"{name}_of_{who}" for name in LOGS), *MARKET] for who in self.assets_]
+        self.model_ = clone(self.model).set_params(offset_columns=lines).fit(market.X, market.y)
+        return self
+
+    def predict(self, X: Any) -> np.ndarray:
+        market = market_rows(_dated(X), assets=self.assets_, shared=MARKET)
+        day, who = pd.Index(market.when), pd.Index(self.assets_)
+        at = day.get_indexer(X["when"]), who.get_indexer(X["asset"])
+        return np.asarray(self.model_.predict(market.X)[at])
+
+
+def _dated(X: Any, y: Any = None) -> Table:
+    rows = X.reset_index(drop=True)
+    target = None if y is None else pd.Series(y)
+    return Table(rows[[*LOGS, *MARKET]], y=target, when=rows["when"], who=rows["asset"])
+
+
 TASKS: dict[str, Callable[[int], Task]] = {"sp500-rv": sp500, "indices": indices}
 LOG_X = [*LOGS, "log_vix", *FALLS]
 ROLLING_X = "log-HAR-X, 630 days"
@@ -185,6 +215,11 @@ def volatility(network: str, sizes: dict[str, Any], settings: dict[str, Any], se
 def own_lags(task: Task) -> pd.DataFrame:
     """Return what log-HAR + global sees."""
     return task.X[[*LOGS, *MARKET, "asset"]]
+
+
+def dated_lags(task: Task) -> pd.DataFrame:
+    """Return what log-HAR + global sees, with the date."""
+    return own_lags(task).assign(when=task.when)
 
 
 def seen(task: Task) -> pd.DataFrame:
@@ -245,10 +280,21 @@ NETWORKS: dict[str, dict[str, tuple[Any, ...]]] = {
 }
 
 
+OF_MARKET: tuple[Any, ...] = (
+    "MLP",
+    {"units": 64, "activation": "gelu", "dropout": 0.1},
+    {**STOPPED, "n_members": 5, "batch_size": 64},
+)
+
+
+def market_network(seed: int) -> MarketNetwork:
+    return MarketNetwork(volatility(*OF_MARKET, seed))
+
+
 def ours(part: str) -> dict[str, Method]:
     """Return our networks."""
     alone = part == "sp500-rv"
-    return {
+    found = {
         title: Method(
             partial(volatility, *how),
             YEAR if alone else ALWAYS,
@@ -259,6 +305,11 @@ def ours(part: str) -> dict[str, Method]:
         )
         for title, (*how, features) in NETWORKS[part].items()
     }
+    if not alone:
+        shared: dict[str, Any] = {"every": ALWAYS, "by_block": True, "ours": True}
+        found["market network"] = Method(market_network, features=dated_lags, **shared)
+        found["MLP and GRU, averaged"] = Method(None, of=("MLP", "GRU"), **shared)
+    return found
 
 
 @cache
@@ -287,12 +338,21 @@ def measure(job: Job) -> Line:
     """Return the losses of the test rows of a job; with ``blend``, those of two forecasts' mean."""
     task = TASKS[job.part](job.horizon)
     method = methods(job.part, job.horizon)[job.method]
-    model = method.model(job.seed) if method.ours else method.model
-    at, forecast = forecasts(task, model, method, job.block)
+    at, forecast = forecasts_of(task, job)
     line = losses(task, at, forecast)
     if method.blend:
         line["blend"] = losses(task, at, np.sqrt(forecast * rolling(job.horizon)[at]))
     return line
+
+
+def forecasts_of(task: Task, job: Job) -> tuple[np.ndarray, np.ndarray]:
+    """Return the test rows of a job, and the forecast of each by its method."""
+    method = methods(job.part, job.horizon)[job.method]
+    if method.of:
+        both = [forecasts_of(task, job._replace(method=title)) for title in method.of]
+        return both[0][0], np.exp(np.mean([np.log(forecast) for _, forecast in both], axis=0))
+    model = method.model(job.seed) if method.ours else method.model
+    return forecasts(task, model, method, job.block)
 
 
 def losses(task: Task, at: np.ndarray, forecast: np.ndarray) -> Line:

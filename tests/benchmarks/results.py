@@ -56,6 +56,7 @@ def write_result(
     command: str,
     folder: Path = FOLDER,
     raw: Mapping[str, Any] | None = None,
+    seconds: float | None = None,
 ) -> Path:
     """Write ``{name}_{date}.json`` and ``.md``; a second run on one day replaces the first.
 
@@ -72,6 +73,9 @@ def write_result(
     folder : Path
     raw : mapping, optional
         The numbers that the table was made of, for the JSON file alone.
+    seconds : float, optional
+        What measuring took in all, where a result is put together from what several starts kept.
+        Default: the time since this process began.
 
     Returns
     -------
@@ -82,7 +86,7 @@ def write_result(
         "name": name,
         "date": date.today().isoformat(),
         "command": command,
-        "total_seconds": round(time.perf_counter() - _STARTED, 1),
+        "total_seconds": round(time.perf_counter() - _STARTED if seconds is None else seconds, 1),
         "hardware": hardware(),
         "versions": versions(),
         "notes": list(notes),
@@ -115,7 +119,7 @@ def _markdown(result: dict[str, Any]) -> str:
         [
             f"# {result['name']}, {result['date']}",
             "",
-            f"`{result['command']}` ({result['total_seconds']} s in all)",
+            f"`{result['command']}` ({result['total_seconds']:,} s of measuring in all)",
             "",
             *markdown_table(result["rows"]),
             "",

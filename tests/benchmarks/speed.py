@@ -163,10 +163,11 @@ def run(again: bool) -> None:
     raw = {name: part["raw"] for name, part in found.items()}
     load = max(part["load"] for part in found.values())
     notes = [*NOTES, f"Load average before measuring: {load:.2f} (largest of all starts)."]
-    notes.append(f"Measuring took {sum(part['seconds'] for part in found.values()):.0f} s in all.")
     if "absent" in raw["torch_mlp"]:
         notes.append("PyTorch was not installed: its rows are left out.")
-    print(write_result("speed", rows(raw), notes, "python tests/benchmarks/speed.py", raw=raw))
+    command = "python tests/benchmarks/speed.py"
+    took = sum(part["seconds"] for part in found.values())
+    print(write_result("speed", rows(raw), notes, command, raw=raw, seconds=took))
     print(f"total {time.perf_counter() - started:.0f} s; now: {Path(__file__).name} --readme")
 
 

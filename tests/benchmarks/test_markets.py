@@ -114,6 +114,48 @@ def test_blocks_make_the_forecasts_that_walking_forward_makes(variance):
     assert whole[:2] == pytest.approx(alone.predict(rows.X.iloc[at[:2]]), rel=0.1)
 
 
+def indices(variance, days=400):
+    """Return days on which B does what A did the day before, as rows of the indices' task."""
+    rows = task(variance, days)
+    for name in variance.MARKET:
+        rows.X[name] = rows.X[name.removeprefix("market_")].groupby(rows.when).transform("mean")
+    first = rows.X[variance.LOGS[0]].to_numpy()
+    follows = np.where(np.tile([False, True], days), np.roll(first, 1), 0.5 * first)
+    return variance.Task(
+        rows.X, np.exp(follows), rows.when, rows.until, rows.who, rows.day, 3 * days // 4
+    )
+
+
+def test_the_network_of_the_market_sees_what_the_others_did(variance, monkeypatch):
+    rows = indices(variance)
+    monkeypatch.setattr(variance, "STOPPED", {})
+    how = ("MLP", {"units": 16}, {"epochs": 40, "learning_rate": 0.01, "batch_size": 64})
+    monkeypatch.setattr(variance, "OF_MARKET", how)
+    method = variance.ours("indices")["market network"]
+    at, found = variance.forecasts(rows, method.model(0), method)
+    assert len(at) == len(rows.y) // 4
+    _, own = variance.forecasts(rows, variance.LogHAR(variance.LOGS, by="asset"), method)
+    b = rows.who[at] == "B"
+    ours, rival = (variance.qlike(rows.y[at][b], f[b]).mean() for f in (found, own))
+    assert ours < 0.5 * rival
+
+
+def test_a_mean_of_two_methods_is_that_of_their_logarithms(variance, monkeypatch):
+    rows = indices(variance, 100)
+    fits = {
+        "low": variance.Method(variance.LogHAR(variance.LOGS)),
+        "high": variance.Method(variance.LogHAR(variance.LOGS, by="asset")),
+    }
+    both = {**fits, "both": variance.Method(None, of=("low", "high"))}
+    monkeypatch.setattr(variance, "methods", lambda part, horizon: both)
+    job = import_module("markets_state").Job
+    at, found = variance.forecasts_of(rows, job("indices", 1, "both"))
+    parts = [variance.forecasts_of(rows, job("indices", 1, title)) for title in fits]
+    assert (at == parts[0][0]).all()
+    assert found == pytest.approx(np.sqrt(parts[0][1] * parts[1][1]))
+    assert variance.ours("indices")["MLP and GRU, averaged"].of == ("MLP", "GRU")
+
+
 def test_blocks_are_joined_by_rows(table):
     early = {"mse": 1.0, "mae": 1.0, "bias": 0.0, "rows": 1, "qlike": [0.1]}
     late = {"mse": 4.0, "mae": 1.0, "bias": 3.0, "rows": 2, "qlike": [0.2, 0.3]}
@@ -145,6 +187,27 @@ def test_the_table_says_beats_only_where_the_test_does(table, variance):
     assert rows["noise"]["best simple"] == "no difference: log-HAR + global"
     assert "best simple" not in rows["log-HAR"]
     assert rows["log-HAR + global"]["without 2020"] == f"{losses.mean():.4f}"
+
+
+def test_a_result_says_how_long_its_jobs_took(table, tmp_path, monkeypatch):
+    state = import_module("markets_state")
+    line = {"seeds": 100, "beats": 3, "same": 90, "worse": 7, "seconds": 61.5}
+    for block in (0, 1, 1):  # the last one was measured anew
+        state.keep(state.Job("noise", 1, "x: linear", 0, block), line, tmp_path)
+    taken = {}
+    monkeypatch.setattr(table, "write_result", lambda *given, **more: taken.update(more))
+    list(table.write(["noise"], tmp_path))
+    assert taken == {"seconds": 123.0}
+
+
+@pytest.mark.parametrize("case", ["GBM, price", "GARCH, price"])
+def test_noise_of_both_kinds_is_tried_with_the_network_too(markets, case, monkeypatch):
+    noise = markets.markets_noise
+    (job,) = markets.jobs(["noise"], [f"{case}: network"])
+    monkeypatch.setattr(noise, "BLOCK", 1)
+    monkeypatch.setattr(noise, "DAYS", 200)
+    line = noise.measure(job)
+    assert line["seeds"] == line["beats"] + line["same"] + line["worse"] == 1
 
 
 def test_share_of_beats_has_wilsons_interval(table):

@@ -26,6 +26,7 @@ def test_a_result_is_dated_and_says_how_it_was_made(tmp_path):
     lines = path.read_text().splitlines()
     assert lines[0] == f"# speed, {today}"
     assert "`python speed.py`" in lines[2]
+    assert f"({result['total_seconds']} s of measuring in all)" in lines[2]
     assert lines[4:8] == [
         "| what | seconds | times faster |",
         "| --- | --- | --- |",
@@ -33,6 +34,12 @@ def test_a_result_is_dated_and_says_how_it_was_made(tmp_path):
         "| c |  | 10 |",
     ]
     assert "- Bar: 10." in lines
+
+
+def test_what_several_starts_measured_is_added_up_by_whoever_kept_it(tmp_path):
+    path = results.write_result("speed", [{"a": 1}], [], "-", tmp_path, seconds=12345.67)
+    assert json.loads(path.with_suffix(".json").read_text())["total_seconds"] == 12345.7
+    assert "(12,345.7 s of measuring in all)" in path.read_text()
 
 
 def test_what_is_no_number_is_not_written(tmp_path):

@@ -50,7 +50,7 @@ from fintech_dl.estimators.parity import hard_rows, prove
 from fintech_dl.estimators.scorer import BLOCK, open_graph, open_session
 from fintech_dl.evaluation.baselines import score_rows
 from fintech_dl.evaluation.calibration import CalibratedClassifier
-from fintech_dl.networks.base import keras
+from fintech_dl.networks.backend import keras
 
 FAST = {"epochs": 2, "batch_size": 64, "random_state": 0}
 NETWORKS = [

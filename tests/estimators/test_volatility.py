@@ -100,6 +100,37 @@ def test_each_asset_has_its_line_and_the_rare_and_unseen_that_of_all():
     assert np.allclose(model.predict(new), pooled.predict(new), rtol=1e-4)
 
 
+def test_each_horizon_has_a_line_of_its_own():
+    both = np.column_stack([Y, 3 * Y**0.5])
+    model = NeuralVolatilityRegressor(network=MLP(units=8), by="asset", **STILL).fit(X, both)
+    found, common = model.predict(FRESH), (FRESH["asset"] != "rare").to_numpy()
+    for j in range(2):
+        rival = LogHAR(columns=NAMES, by="asset").fit(X, both[:, j])
+        assert np.allclose(found[common, j], rival.predict(FRESH[common]), rtol=1e-4)
+
+
+def test_each_target_may_have_columns_of_its_own():
+    both = np.column_stack([Y, 3 * Y**0.5])
+    lists = [["log_variance_1"], ["leverage_1", 3, "log_variance_1"]]
+    model = NeuralVolatilityRegressor(network=MLP(units=8), offset_columns=lists, **STILL)
+    found = model.fit(X, both).predict(FRESH)
+    for j, columns in enumerate((["log_variance_1"], ["leverage_1", "volume", "log_variance_1"])):
+        rival = LogHAR(columns=columns).fit(X, both[:, j])
+        assert np.allclose(found[:, j], rival.predict(FRESH), rtol=1e-4)
+
+
+def test_a_missing_target_is_in_no_line():
+    both = np.column_stack([Y, 3 * Y**0.5])
+    gaps = both.copy()
+    gaps[::3, 0] = np.nan
+    gaps[1::3, 1] = np.nan
+    still = NeuralVolatilityRegressor(network=MLP(units=8), **STILL).fit(X, gaps)
+    for j in range(2):
+        known = ~np.isnan(gaps[:, j])
+        rival = LogHAR(columns=NAMES).fit(X[known], both[known, j])
+        assert np.allclose(still.predict(FRESH)[:, j], rival.predict(FRESH), rtol=1e-4)
+
+
 def test_what_is_missing_stands_at_the_mean_of_training():
     model = NeuralVolatilityRegressor(network=MLP(units=8), **STILL)
     holes = X.copy()
@@ -245,6 +276,7 @@ def test_a_target_that_is_no_variance_is_refused():
         ({"offset_columns": ["nothing"]}, r"offset_columns names 'nothing'"),
         ({"offset_columns": ["asset"]}, r"offset_columns=\['asset'\]; allowed: columns of numbers"),
         ({"offset_columns": []}, r"offset_columns=\[\]; allowed"),
+        ({"offset_columns": [["log_variance_1"], ["volume"]]}, r"2 lists, y 1 targets"),
         ({"by": "volume"}, r"by='volume' is a column of numbers"),
         ({"by": "nothing"}, r"by names 'nothing'"),
         ({"loss": "huber"}, r"loss='huber'; allowed: 'qlike', 'squared_error'"),

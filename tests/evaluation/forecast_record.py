@@ -118,7 +118,7 @@ def _forecast(kind, horizon, given, titles, rng) -> dict:
                             "rival": titles[1]},
         "confidence_set": {"level": 0.9, "titles": list(titles[:2])},
         "leaks": [
-            {"name": "future noise", "passed": True, "number": 0.0,
+            {"name": "future", "passed": True, "number": 0.0,
              "what": "noise in the place of later bars changed no earlier row"},
             {"name": "shuffled labels", "passed": True, "number": 0.00213456,
              "what": "nothing is found in shuffled labels (t = 0.2)"},
@@ -126,6 +126,9 @@ def _forecast(kind, horizon, given, titles, rng) -> dict:
              "what": "scores that only order assets have no scale to compare"},
         ],
         "warnings": [],
+        "members": {"metric": task, "n": 3, "together": given[task][0],
+                    "least": 0.97 * given[task][0], "median": 1.01 * given[task][0],
+                    "most": 1.04 * given[task][0]},
     }  # fmt: skip
     if kind in ("ranking", "direction"):
         part |= {"ranking": _ranking(titles, rng), "trading": _trading(days, rng)}
@@ -137,6 +140,7 @@ def _forecast(kind, horizon, given, titles, rng) -> dict:
     if kind == "price":
         text = "The forecast does not beat the last price: MAE 1.128 against 1.127 (p = 0.757)."
         part["naive"] = {"beats": False, "text": text}
+        part["nested"] = {"t": 0.49, "p_value": 0.3121}
     return part
 
 
@@ -211,9 +215,13 @@ def _trading(days: list, rng) -> dict:
     equal = rng.normal(0.0012, 0.014, len(days))
     return {
         "cost_bp": 5.0, "top": 0.1, "every": 5, "bars_per_year": 252, "turnover": 0.421,
-        "gross": {"return_per_year": 0.101, "sharpe": 1.31, "drawdown": 0.092},
-        "net": {"return_per_year": 0.0581, "sharpe": 0.744, "drawdown": 0.1312},
-        "equal_weight": {"return_per_year": 0.0812, "sharpe": 0.612, "drawdown": 0.3391},
+        "gross": {"return_per_year": 0.101, "sharpe": 1.31, "low": 0.512, "high": 2.108,
+                  "drawdown": 0.092},
+        "net": {"return_per_year": 0.0581, "sharpe": 0.744, "low": -0.041, "high": 1.529,
+                "drawdown": 0.1312},
+        "equal_weight": {"return_per_year": 0.0812, "sharpe": 0.612, "low": -0.17, "high": 1.394,
+                         "drawdown": 0.3391},
+        "luck": {"tried": 21, "deflated_sharpe": 0.7134, "years": 6.3, "years_needed": 5.21},
         "break_even_bp": 11.73,
         "by_cost": [{"cost_bp": c, "sharpe": 1.31 - 0.1135 * c} for c in (0, 1, 2.5, 5, 10, 20)],
         "curve": {"date": days, "gross": np.cumsum(gross).tolist(),

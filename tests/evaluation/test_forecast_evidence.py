@@ -83,6 +83,46 @@ def test_the_verdict_is_against_the_best_rival(own, rivals, outcome, text):
     assert found["rival"] == best_rival(outcomes, "mse")
 
 
+def book(earned):
+    """What trading earned a year, after 5 bp a side."""
+    net = {"return_per_year": earned, "sharpe": 10 * earned, "low": -1.0, "high": 2.345}
+    return {"cost_bp": 5.0, "net": net}
+
+
+def test_a_better_order_that_loses_after_cost_beats_nobody():
+    outcomes = {"MLP": forecast(0.5), "a": forecast(5.0)}
+    paid = verdict(outcomes, "rank_ic", book(0.04))
+    assert paid["outcome"] == "beats"
+    assert "unpaid" not in paid
+    assert paid["text"].endswith("120 dates; Sharpe ratio after cost 0.40 [-1.00, 2.35]).")
+    lost = verdict(outcomes, "rank_ic", book(-0.04))
+    assert (lost["outcome"], lost["unpaid"]) == ("same", True)
+    assert lost["text"].startswith("MLP orders better than its only baseline, a, on rank")
+    assert ", but trading on it loses money after 5 bp a side (Newey-West t = +" in lost["text"]
+    assert "Sharpe ratio after cost -0.40 [-1.00, 2.35]" in lost["text"]
+    assert " beats " not in lost["text"]
+    assert "forecasts better than" in verdict(outcomes, "mse", book(0.0))["text"]
+
+
+@pytest.mark.parametrize(("own", "rival", "outcome"), [(5.0, 0.5, "worse"), (0.5, 0.5, "same")])
+def test_what_is_no_better_stays_so_whatever_it_earns(own, rival, outcome):
+    outcomes = {"MLP": forecast(own), "a": forecast(rival)}
+    for earned in (0.04, -0.04):
+        found = verdict(outcomes, "rank_ic", book(earned))
+        assert found["outcome"] == outcome
+        assert "unpaid" not in found
+        assert "Sharpe ratio after cost" in found["text"]
+        assert "trading" not in found["text"]
+
+
+def test_a_book_that_never_moves_has_no_sharpe_ratio():
+    still = {"return_per_year": 0.0, "sharpe": None, "low": None, "high": None}
+    outcomes = {"MLP": forecast(0.5), "a": forecast(5.0)}
+    found = verdict(outcomes, "rank_ic", {"cost_bp": 5.0, "net": still})
+    assert found["unpaid"] is True
+    assert found["text"].endswith("120 dates).")
+
+
 def test_the_best_rival_of_orders_is_the_highest():
     outcomes = {"MLP": forecast(0.5), "a": forecast(5.0), "b": forecast(1.0)}
     assert best_rival(outcomes, "rank_ic") == "b"
@@ -140,8 +180,10 @@ def test_evidence_of_forecasts_has_no_curves_but_values_by_fold():
         Scored("a", "a", True, rivals, probabilities=False),
         Scored("b", "b", True, reason="not installed"),
     ]
-    found = evidence(scored, ["mse", "r2"], None, forecast=True)
+    found = evidence(scored, ["mse", "r2"], None, forecast={})
     assert found["models"][0]["curves"] == {}
     assert len(found["models"][0]["metrics"]["mse"]["folds"]) == 2
     assert found["verdict"]["outcome"] == "beats"
+    loses = evidence(scored, ["mse"], None, forecast={"trading": book(-0.1)})
+    assert loses["verdict"]["outcome"] == "same"
     assert [one["metric"] for one in found["comparison"]] == ["mse", "r2"]

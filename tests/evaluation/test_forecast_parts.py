@@ -6,16 +6,30 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import spearmanr
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LinearRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
-from fintech_dl import load_frame
+from fintech_dl import MLP, NeuralClassifier, NeuralVolatilityRegressor, load_frame
 from fintech_dl.cards import Forecast, Intervals
 from fintech_dl.evaluation.evidence import Scored
-from fintech_dl.evaluation.forecast_leaks import run_leaks, warnings_of
-from fintech_dl.evaluation.forecast_record import forecast_record, told
+from fintech_dl.evaluation.forecast_leaks import deep_leaks, run_leaks, warnings_of
+from fintech_dl.evaluation.forecast_record import forecast_record, members_record, told
+from fintech_dl.evaluation.forecast_tests import clark_west
 from fintech_dl.evaluation.interval_record import Bands, interval_record, stacked_bands
+from fintech_dl.evaluation.intervals import ConformalRegressor
 from fintech_dl.evaluation.leak_cases import Finding
 from fintech_dl.evaluation.order_record import trading
 from fintech_dl.evaluation.outcomes import Outcome
+from fintech_dl.evaluation.risk_tests import kupiec, traffic_light
+from fintech_dl.evaluation.sharpe_tests import (
+    probabilistic_sharpe,
+    sharpe_interval,
+    track_record_needed,
+)
+from fintech_dl.evaluation.sharpe_tests import record_of as record_of_returns
 from fintech_dl.evaluation.splits import Fold
 from fintech_dl.features.prices import panel
 from fintech_dl.features.volatility import har
@@ -186,6 +200,70 @@ def test_trading_is_net_of_cost_and_never_overlaps():
     assert everything[-1] == pytest.approx(mean.sum())
 
 
+def test_what_a_book_earned_has_an_interval_and_a_chance_of_luck():
+    record, run = record_of("ranking")
+    book = record["trading"]
+    net = np.diff(book["curve"]["net"], prepend=0.0)
+    low, high = sharpe_interval(net, 252 / 5)
+    assert (book["net"]["low"], book["net"]["high"]) == pytest.approx((low, high))
+    assert book["gross"]["low"] < book["gross"]["sharpe"] < book["gross"]["high"]
+    luck, alone = book["luck"], record_of_returns(net)
+    assert luck["years"] == pytest.approx(16 * 5 / 252)
+    assert luck["years_needed"] == pytest.approx(track_record_needed(alone) * 5 / 252)
+    assert (luck["tried"], luck["deflated_sharpe"]) == (1, probabilistic_sharpe(alone))
+    many = trading(Forecast(kind="ranking"), run.own, 50)["luck"]
+    assert many["tried"] == 50
+    assert many["deflated_sharpe"] < luck["deflated_sharpe"]
+
+
+def test_a_book_that_loses_needs_for_ever():
+    _, run = record_of("ranking")
+    dear = forecast_record(Forecast(kind="ranking", cost_bp=1000.0), run, tried=3)["trading"]
+    assert dear["net"]["return_per_year"] < 0
+    assert dear["luck"]["years_needed"] is None
+    assert dear["luck"]["tried"] == 3
+
+
+def test_each_member_is_judged_alone():
+    """Of a volatility model, in the unit of the variance, behind another step and intervals."""
+    table = table_of("volatility")
+    train, test = (part[:400] for part in (parts_of(table)[0].train, parts_of(table)[0].test))
+    rows = table.rows(train)
+    last = NeuralVolatilityRegressor(network=MLP(units=4), epochs=2, n_members=3, random_state=0)
+    model = make_pipeline(StandardScaler().set_output(transform="pandas"), last)
+    model.fit(rows.X, rows.y)
+    X, y = table.X.iloc[test], table.y.iloc[test]
+    own = Outcome(y=y, score=model.predict(X), when=table.when.iloc[test], numbers=True)
+    found = members_record(ConformalRegressor(FrozenEstimator(model)), X, own, "qlike")
+    alone = last.predict_members(model[:-1].transform(X))
+    assert alone.shape == (3, len(X))
+    losses = sorted(float(np.mean(y / one - np.log(y / one) - 1)) for one in alone)
+    assert [found[key] for key in ("least", "median", "most")] == pytest.approx(losses)
+    assert losses[0] < losses[2]
+    assert (found["n"], found["metric"]) == (3, "qlike")
+    assert found["together"] == pytest.approx(np.mean(y / own.score - np.log(y / own.score) - 1))
+    for single in (clone(last).set_params(n_members=1), LinearRegression()):
+        assert members_record(make_pipeline(single).fit(rows.X, rows.y), X, own, "mse") is None
+
+
+def test_members_of_a_classifier_say_how_likely_a_rise_is():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(60, 2)), np.arange(60) % 2
+    model = NeuralClassifier(network=MLP(units=2), epochs=1, n_members=2, random_state=0).fit(X, y)
+    own = Outcome(y=y, score=model.predict_proba(X)[:, 1], when=pd.date_range("2024", periods=60))
+    found = members_record(make_pipeline(model), X, own, "brier")
+    up = model.predict_members(X)[:, :, 1]
+    assert found["most"] == pytest.approx(max(((up - y) ** 2).mean(axis=1)))
+    assert up.mean(axis=0) == pytest.approx(own.score, abs=0.05)
+
+
+def test_what_a_price_forecast_adds_to_the_last_price_is_tested():
+    record, run = record_of("price")
+    found = clark_west(run.own.y, 0 * run.own.y, run.own.score, horizon=5, dates=run.own.days)
+    assert record["nested"] == {"t": found.t, "p_value": found.p_value}
+    assert found.p_value < 0.001  # half of what it says is true
+
+
 def test_a_few_assets_are_not_ranked():
     table = table_of("price")
     few = table.rows(table.who.isin(["S01", "S02"]).to_numpy())
@@ -208,8 +286,22 @@ def test_coverage_by_volatility_and_year():
     sigma = run.rows.aside["volatility"].to_numpy()
     calm = sigma <= np.quantile(sigma, 1 / 3)
     assert found["by_volatility"][0]["share"] == pytest.approx(inside[calm].mean())
-    hits = own.y < -run.bands.var
-    assert found["risk"] == {"level": 0.05, "hits": int(hits.sum()), "n": len(own)}  # a panel
+
+
+def test_risk_is_tested_asset_by_asset_on_periods_that_do_not_overlap():
+    record, run = record_of("price")
+    risk, own = record["intervals"]["risk"], run.own
+    hits, rejected, zones = 0, 0, []
+    for name in np.unique(own.who):
+        at = np.flatnonzero(own.who == name)[::5]
+        hit = own.y[at] < -run.bands.var[at]
+        hits += int(hit.sum())
+        rejected += kupiec(hit, 0.05).p_value < 0.05
+        zones.append(traffic_light(hit, 0.05).zone)
+    assert (risk["level"], risk["hits"], risk["n"]) == (0.05, hits, len(zones) * 16)
+    assert risk["assets"] == len(zones) == risk["tested"]["kupiec"] == 20
+    assert risk["rejected"]["kupiec"] == rejected
+    assert risk["traffic_lights"] == {z: zones.count(z) for z in ("green", "yellow", "red")}
 
 
 def test_risk_of_one_asset_is_tested_on_periods_that_do_not_overlap():
@@ -239,6 +331,25 @@ def test_bands_of_folds_are_put_in_the_order_of_rows():
     assert whole.ends[0.9][0].tolist() == [3.0, 5.0]
     assert whole.var.tolist() == [3.0, 5.0]
     assert stacked_bands([], np.array([])) is None
+
+
+def test_the_part_that_is_checked_ends_when_most_assets_end(monkeypatch):
+    """The longest history is that of an asset whose bars are all faulty at the end."""
+    monkeypatch.setattr("fintech_dl.evaluation.forecast_leaks.DATES", 120)
+    monkeypatch.setattr("fintech_dl.evaluation.forecast_leaks.MARKETS", 0)
+    frame = load_frame("synthetic_garch_panel_small")
+    days = np.unique(frame["date"])
+    longest = frame["asset"].iloc[0]
+    frame = frame[(frame["asset"] == longest) | (frame["date"] <= days[-150])]
+    frame.loc[frame["date"] > days[-150], "rv"] = np.nan
+    seen = []
+
+    def build(bars):
+        seen.append((bars["date"].min(), bars["date"].max(), bars["asset"].nunique()))
+        return har(bars, variance="rv", market=False)
+
+    assert deep_leaks(Forecast(kind="volatility"), build, LinearRegression(), frame)
+    assert seen[0] == (days[-269], days[-150], 4)
 
 
 def test_a_result_too_good_to_be_true_is_a_warning():

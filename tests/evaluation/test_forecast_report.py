@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from fintech_dl.evaluation import charts, forecast_tables
+from fintech_dl.evaluation import charts, forecast_tables, order_tables
+from fintech_dl.evaluation.leak_cases import CHECKS
 from fintech_dl.evaluation.report import render, results_table
 from tests.evaluation.forecast_record import KINDS, forecast_record
 from tests.evaluation.test_report import HOSTILE, Page, _replace
@@ -14,7 +15,10 @@ from tests.evaluation.test_report import HOSTILE, Page, _replace
 DASH, MINUS, SPACE = "\N{EN DASH}", "\N{MINUS SIGN}", "\N{NO-BREAK SPACE}"
 RECORDS = {kind: forecast_record(kind) for kind in KINDS}
 SECTIONS = {  # of the parts of the forecast
-    "over-time": ("by_year", "calibration_line", "loss_difference", "confidence_set", "direction"),
+    "over-time": (
+        *("by_year", "calibration_line", "loss_difference", "confidence_set", "direction"),
+        *("nested", "members"),
+    ),
     "intervals": ("intervals", "fan"),
     "ranking": ("ranking",),
     "trading": ("trading",),
@@ -130,7 +134,7 @@ def test_facts_say_what_it_is_worth(pages):
     ):
         assert fact in said
     said = text_of(pages["ranking"])
-    assert "Sharpe ratio after cost .74 before cost 1.31" in said
+    assert f"Sharpe ratio after cost .74 [{MINUS}.04, 1.53]; before cost 1.31" in said
     assert "Break-even cost 11.7 bp a side; charged 5 bp" in said
 
 
@@ -270,9 +274,9 @@ def test_the_order_of_assets_stands_beside_its_rivals(pages):
 def test_trading_shows_every_cost_and_equal_weight(pages):
     html = pages["ranking"]
     assert table_of(html, "book")[1:] == [
-        ["before cost", "10.1%", "1.31", "9.2%"],
-        ["after 5 bp a side", "5.8%", ".74", "13.1%"],
-        ["equal weight", "8.1%", ".61", "33.9%"],
+        ["before cost", "10.1%", "1.31[.51, 2.11]", "9.2%"],
+        ["after 5 bp a side", "5.8%", f".74[{MINUS}.04, 1.53]", "13.1%"],
+        ["equal weight", "8.1%", f".61[{MINUS}.17, 1.39]", "33.9%"],
     ]
     costs = table_of(html, "cost a side")
     assert [row[0] for row in costs[1:]] == ["0 bp", "1 bp", "2.5 bp", "5 bp", "10 bp", "20 bp"]
@@ -283,12 +287,58 @@ def test_trading_shows_every_cost_and_equal_weight(pages):
     assert "the 10% at either end of the order" in text
 
 
+@pytest.mark.parametrize(
+    ("luck", "said"),
+    [
+        ({}, "71.3% sure to be above 0 after cost, the best of 21 settings tried"),
+        ({"tried": 1}, "71.3% sure to be above 0 after cost, one setting tried"),
+        ({}, "Track record needed 5.2 years to be 95% sure; here are 6.3"),
+        ({"years_needed": None}, "needed no time is enough: the 6.3 years here ended with a loss"),
+    ],
+)
+def test_how_sure_a_book_is(luck, said, undrawn):
+    book = RECORDS["ranking"]["forecast"]["trading"]
+    text = text_of(render(changed("ranking", trading=book | {"luck": book["luck"] | luck})))
+    assert said in text
+
+
+def test_a_better_order_that_loses_is_told_in_the_first_line(undrawn):
+    text = "MLP orders better than Ridge, but trading on it loses money (p = 0.01; Sharpe -0.4)."
+    given = {"text": text, "outcome": "same", "metric": "rank_ic", "rival": "best"}
+    record = copy.deepcopy(RECORDS["ranking"])
+    for unpaid, words in (
+        (True, ">Better forecasts, but a loss after cost</p>"),
+        (None, ">No better than the best simple rival</p>"),
+    ):
+        html = render(record | {"verdict": given | {"unpaid": unpaid}})
+        assert words in html
+        assert '<h1 class="same">MLP orders better than Ridge, but trading on it loses' in html
+        assert "Sharpe -0.4" in html
+
+
 def test_models_that_may_be_the_best_are_named(pages, undrawn):
     said = "(model confidence set, 90%): NHiTS, Last price. The others are worse by more than luck"
     assert said in text_of(pages["price"])
     every = [m["title"] for m in RECORDS["price"]["models"] if m["ran"]]
     html = render(changed("price", confidence_set={"level": 0.95, "titles": every}))
     assert f"set, 95%): {', '.join(every)}. None can be ruled out." in text_of(html)
+
+
+def test_members_are_told_beside_the_whole(pages):
+    said = (
+        "each of the 3 networks whose forecasts are averaged has QLIKE .197 to .212 on the latest"
+    )
+    assert f"By itself, {said} test, the median .205; together they have .203." in (
+        text_of(pages["volatility"])
+    )
+
+
+def test_what_is_added_to_the_last_price_is_told(pages, undrawn):
+    said = "Clark-West, which forgives the forecast what its parameters cost in squared errors:"
+    text = text_of(pages["price"])
+    assert f"{said} p = .312, it adds nothing that luck does not explain to the last" in text
+    text = text_of(render(changed("price", nested={"t": 2.9, "p_value": 0.002})))
+    assert f"{said} p = .002, it adds something to the last price." in text
 
 
 def test_directions_are_put_into_words(pages):
@@ -310,6 +360,12 @@ def test_checks_for_leaks_say_whether_they_passed(undrawn):
         ["follower", "not run", DASH, DASH],
     ]
     assert "<b>FAILED</b>" in html
+    left = "Not made in a run: shuffled labels, planted signal, truncated history, asset constants,"
+    assert f"{left} label ends, implausible, bars. To make them: fintech-dl check stock-price" in (
+        text_of(html)
+    )
+    every = [{"name": name, "passed": True, "what": "", "number": None} for name in CHECKS]
+    assert "Not made" not in text_of(render(changed("price", leaks=every)))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -424,8 +480,8 @@ def test_nothing_is_said_of_a_run_that_forecasts_nothing():
     for part in (
         forecast_tables.over_time,
         forecast_tables.intervals,
-        forecast_tables.ranking,
-        forecast_tables.trading,
+        order_tables.ranking,
+        order_tables.trading,
         forecast_tables.leaks,
     ):
         assert not part(record)

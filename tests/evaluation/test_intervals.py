@@ -15,8 +15,9 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from fintech_dl import MLP, ConformalRegressor, NeuralQuantileRegressor, load, save
 from fintech_dl.errors import DataError, UsageError
 from fintech_dl.evaluation.coverage import terciles
-from fintech_dl.evaluation.online import online_intervals
+from fintech_dl.evaluation.online import online_bands, online_intervals
 from fintech_dl.evaluation.risk_tests import kupiec
+from fintech_dl.table import Table
 
 ZERO = DummyRegressor(strategy="constant", constant=0.0)
 
@@ -413,3 +414,119 @@ def test_saved_and_loaded_it_gives_the_same_bits_and_goes_on_learning(tmp_path):
     assert back.predict(X).tobytes() == last.predict(X).tobytes()
     mine, theirs = (each[-1].predict_interval(each[:-1].transform(X)) for each in (last, back))
     assert mine[0].tobytes() == theirs[0].tobytes()
+
+
+# ---- several columns as scale, logarithms ----------------------------------------------------
+
+
+def test_a_scale_of_several_columns_is_weighted_as_the_errors_say():
+    """Errors grow with the root of one column and not with the other: by hand the same margins."""
+    random = np.random.default_rng(0)
+    X = pd.DataFrame(np.exp(random.normal(size=(6_000, 2))), columns=["day", "month"])
+    y = np.sqrt(X["day"]) * random.standard_normal(6_000)
+    names = ["day", "month"]
+    model = ConformalRegressor(ZERO, scale=names).fit(X[:4_000], y[:4_000])
+    assert model.weights_ == pytest.approx([0.0, 0.5, 0.0], abs=0.04)
+    model.calibrate(X[4_000:5_000], y[4_000:5_000])
+    low, high = model.predict_interval(X[5_000:])
+    inside = held(y[5_000:], low, high)
+    groups = terciles(X["day"][5_000:])
+    assert all(inside[groups == name].mean() > 0.86 for name in ("low", "middle", "high"))
+    assert np.corrcoef(np.log(high), np.log(X["day"][5_000:]))[0, 1] > 0.99
+    array = ConformalRegressor(ZERO, scale=[0, 1]).fit(X[:4_000].to_numpy(), y[:4_000])
+    assert array.weights_.tobytes() == model.weights_.tobytes()
+    alone = model.predict_interval(X[5_000:5_001])[1]
+    assert alone.tobytes() == high[:1].tobytes()
+
+
+def test_errors_of_nothing_and_bad_columns_are_no_riddle():
+    X = pd.DataFrame({"a": np.linspace(1, 2, 30), "b": np.linspace(2, 1, 30)})
+    model = ConformalRegressor(ZERO, scale=["a", "b"]).fit(X, np.zeros(30))
+    low, high = model.calibrate(X, np.zeros(30)).predict_interval(X)
+    assert low.tolist() == high.tolist() == [0.0] * 30
+    with pytest.raises(DataError, match=r"scale: row 3: b is 0\.0; 1 of 60 values"):
+        model.predict_interval(X.assign(b=X["b"].where(X.index != 3, 0.0)))
+    with pytest.raises(ValueError, match="'c' is missing"):
+        ConformalRegressor(ZERO, scale=["a", "c"]).fit(X, np.zeros(30))
+
+
+def test_intervals_of_logarithms_stay_above_0():
+    y = np.exp(np.arange(1.0, 20.0) * np.where(np.arange(19) % 2, 1, -1))
+    one = DummyRegressor(strategy="constant", constant=1.0)
+    low, high = calibrated(y, one, logs=True).predict_interval(np.ones((1, 1)))
+    assert (low.item(), high.item()) == pytest.approx((np.exp(-18), np.exp(18)))
+    plain_low, _ = calibrated(y, one).predict_interval(np.ones((1, 1)))
+    assert plain_low < 0 < low
+    with pytest.raises(DataError, match="19 of 19 forecasts are 0 or below"):
+        calibrated(y, logs=True)
+    with pytest.raises(DataError, match="1 of 19 outcomes are 0 or below"):
+        calibrated(np.where(y == y[4], 0.0, y), one, logs=True)
+    with pytest.raises(UsageError, match="logs=True"):
+        calibrated(y, one, logs=True).predict_risk(np.ones((1, 1)), level=0.1)
+
+
+# ---- the walk through a table ----------------------------------------------------------------
+
+
+def walked(X, y, when, until, rows=slice(None)):
+    return Table(X=X, y=pd.Series(y), when=when, until=until).rows(np.arange(len(y))[rows])
+
+
+def days(n):
+    when = pd.Series(np.repeat(pd.date_range("2024-01-01", periods=n // 2), 2))
+    return when, when + pd.Timedelta(days=3)
+
+
+def test_a_table_that_grows_by_a_day_gives_what_the_walk_gave():
+    X, y, _ = garch(240)
+    when, until = days(240)
+    model = calibrated(
+        y[:80], X=X[:80], when=when[:80], scale="volatility", adapt=0.05, symmetric=False
+    )
+    at = np.arange(100, 240)
+    whole = online_bands(model, walked(X, y, when, until), at)
+    assert not np.array_equal(whole.ends[0.9][0], whole.frozen[0])
+    for first in range(100, 240, 34):
+        own = slice(first, first + 2)
+        known = np.where(until <= when[first], y, np.nan)
+        past = walked(X, known, when, until, slice(0, first + 2))
+        found = online_bands(model, past, np.arange(first, first + 2))
+        there = slice(first - 100, first - 98)
+        for mine, theirs in zip(found.ends[0.9], whole.ends[0.9], strict=True):
+            assert mine.tobytes() == theirs[there].tobytes()
+        assert found.var.tobytes() == whole.var[there].tobytes()
+        assert found.shortfall.tobytes() == whole.shortfall[there].tobytes()
+        low, high = model.predict_interval(X[own])
+        assert (found.frozen[0].tobytes(), found.frozen[1].tobytes()) == (
+            low.tobytes(),
+            high.tobytes(),
+        )
+
+
+def test_rows_of_the_calibration_and_rows_without_a_label_are_not_learnt():
+    X, y, _ = garch(240)
+    when, until = days(240)
+    model = calibrated(y[:80], X=X[:80], when=when[:80], adapt=0.05)
+    at = np.arange(200, 240)
+    before = online_bands(model, walked(X, y, when, until), at)
+    without = online_bands(model, walked(X, y, when, until, slice(80, None)), at - 80)
+    assert before.ends[0.9][1].tobytes() == without.ends[0.9][1].tobytes()
+    kept = (np.arange(240) < 120) | (np.arange(240) >= 130)  # whole dates of no label
+    blank = np.where(kept, y, np.nan)
+    fewer = online_bands(model, walked(X, blank, when, until).rows(kept), at - 10)
+    blind = online_bands(model, walked(X, blank, when, until), at)
+    assert blind.ends[0.9][1].tobytes() == fewer.ends[0.9][1].tobytes()
+    assert blind.ends[0.9][1].tobytes() != before.ends[0.9][1].tobytes()
+
+
+def test_value_at_risk_learns_as_days_come():
+    random = np.random.default_rng(0)
+    y = random.standard_normal(1_000) * np.repeat([1.0, 3.0], [400, 600])
+    X = pd.DataFrame({"x": np.zeros(1_000)})
+    when = pd.Series(pd.date_range("2020-01-01", periods=1_000))
+    model = calibrated(y[:400], X=X[:400], when=when[:400], window=250)
+    table = walked(X, y, when, when + pd.Timedelta(days=1))
+    at = np.arange(700, 1_000)
+    bands = online_bands(model, table, at)
+    assert (y[at] < -bands.var).mean() == pytest.approx(0.05, abs=0.03)
+    assert (y[at] < -model.predict_risk(X.iloc[at])[0]).mean() > 0.2

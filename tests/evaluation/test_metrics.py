@@ -8,6 +8,7 @@ from sklearn import metrics as sk
 
 from fintech_dl.errors import DataError, UsageError
 from fintech_dl.evaluation import metrics
+from fintech_dl.evaluation.alerts import day_of
 
 
 def scored(n=500, seed=0, ties=True):
@@ -174,8 +175,8 @@ def test_costs_by_hand():
 
 def test_days_are_those_of_the_wall_clock():
     when = pd.date_range("2024-01-01 23:30", periods=2, freq="h", tz="Europe/Brussels")
-    assert metrics.day_of(when).astype(str).tolist()[0].startswith("2024-01-01")
-    assert len(set(metrics.day_of(when))) == 2
+    assert day_of(when).astype(str).tolist()[0].startswith("2024-01-01")
+    assert len(set(day_of(when))) == 2
 
 
 @pytest.mark.parametrize(

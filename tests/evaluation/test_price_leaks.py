@@ -5,12 +5,17 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import spearmanr
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.linear_model import LinearRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeRegressor
 
+from fintech_dl import MLP, NeuralRanker
 from fintech_dl.bars import check_bars
 from fintech_dl.errors import DataError, UsageError
+from fintech_dl.estimators.ranker import LONGEST
 from fintech_dl.evaluation.noise_bars import noise_bars
 from fintech_dl.evaluation.price_leaks import price_leaks
 from fintech_dl.evaluation.volatility_baselines import LastValue
@@ -88,10 +93,23 @@ def test_a_clean_pipeline_passes_everything():
     assert "net Sharpe ratio" in by["implausible"].text
 
 
-def test_the_same_of_a_ranker():
+def test_the_same_of_a_model_that_only_orders():
     found = price_leaks(table_of, LinearRegression(), market(), n_noise=10, ranks=True)
     assert {one.name for one in found if not one.passed} == {"follower"}
     assert {one.name for one in found if one.passed is None} == {"follower"}
+
+
+def test_a_ranker_is_told_the_dates(monkeypatch):
+    """Behind another step too; without dates all rows are one group, which is too large."""
+    monkeypatch.setitem(LONGEST, "ic", 12)  # as many assets as a date has
+    ranker = NeuralRanker(network=MLP(units=4), epochs=15, learning_rate=0.02, random_state=0)
+    found = price_leaks(table_of, ranker, market(), n_noise=1, ranks=True)
+    assert {one.name for one in found if not one.passed} == {"follower"}
+    assert next(one for one in found if one.name == "planted signal").number > 2
+    behind = make_pipeline(StandardScaler(), ranker.set_params(epochs=1))
+    assert failed(table_of, behind, ranks=True) == []
+    with pytest.raises(ValueError, match="all rows are one group"):
+        ranker.fit(*[part.iloc[:100] for part in (table_of(market()).X, table_of(market()).y)])
 
 
 def test_tables_of_this_package_pass():
@@ -135,6 +153,17 @@ def test_a_model_that_looks_at_the_rows_beside():
             return found - found.mean()
 
     assert "future" in failed(table_of, Centred())
+
+
+def test_a_score_that_differs_in_its_last_bits():
+    class Nearly(LinearRegression):
+        def predict(self, X):
+            found = super().predict(X)
+            return found * (1 + 1e-12 * np.asarray(X)[-1, 0])
+
+    found = price_leaks(table_of, Nearly(), market(), n_noise=0)
+    assert found[0].passed is False
+    assert found[0].text.startswith("the model's score changed")
 
 
 def test_labels_known_earlier_than_they_are():
@@ -225,27 +254,67 @@ def test_dates_twice_or_out_of_order(fault):
     assert failed(build, bars=bad.reset_index(drop=True)) == ["bars"]
 
 
-def test_what_does_not_apply_is_said():
-    variance = market()[["date", "asset"]].assign(
-        rv=np.random.default_rng(0).lognormal(size=260 * 12)
-    )
+def variances():
+    """Variances of assets large and small, and a table that forecasts the next by the last ones."""
+    size = np.tile(np.geomspace(1, 10, 12), 260)
+    rv = size * np.random.default_rng(0).lognormal(size=260 * 12)
+    frame = market()[["date", "asset"]].assign(rv=rv)
 
-    def build(frame):
-        rows = frame.assign(last=frame.groupby("asset")["rv"].shift(1))
-        rows["y"] = frame.groupby("asset")["rv"].shift(-1)
+    def build(frame, leak=False):
+        of_asset = frame.groupby("asset")["rv"]
+        rows = frame.assign(last=frame["rv"], y=of_asset.shift(-1))
+        rows["week"] = of_asset.transform(lambda x: x.rolling(5).mean())
+        if leak:
+            rows["next"] = rows["y"].fillna(0.0)
         days = pd.Series(rows["date"].unique())
-        until = rows["date"].map(days.shift(-1).set_axis(days))
-        rows = rows.assign(until=until)[rows["last"].notna()].reset_index(drop=True)
-        return Table(
-            X=rows[["last"]], y=rows["y"], when=rows["date"], until=rows["until"], who=rows["asset"]
-        )
+        rows["until"] = rows["date"].map(days.shift(-1).set_axis(days))
+        rows = rows[rows["week"].notna()].reset_index(drop=True)
+        X = rows[["last", "week", *(["next"] if leak else [])]]
+        return Table(X=X, y=rows["y"], when=rows["date"], until=rows["until"], who=rows["asset"])
 
+    return frame, build
+
+
+def test_variances_that_are_given_are_made_of_noise_too():
+    frame, build = variances()
+    found = price_leaks(build, LinearRegression(), frame, n_noise=10, ic_limit=None, variance="rv")
+    by = {one.name: one for one in found}
+    assert by["noise"].passed is by["planted signal"].passed is True
+    assert by["noise"].number <= 0.2
+    assert by["planted signal"].number > 2
+    leaky = price_leaks(
+        partial(build, leak=True), LinearRegression(), frame, n_noise=5, variance="rv"
+    )
+    assert {"future", "noise"} <= {one.name for one in leaky if one.passed is False}
+
+
+def test_random_variances_are_of_the_usual_size_and_forget():
+    frame, _ = variances()
+    made = noise_bars(frame, seed=1, variance="rv")
+    assert list(made) == list(frame)
+    for planted, low, high in ((False, -0.2, 0.2), (True, 0.7, 1.0)):
+        made = noise_bars(frame, seed=1, variance="rv", planted=planted)
+        of_asset = np.log(made["rv"]).groupby(made["asset"])
+        memory = of_asset.apply(lambda x: np.corrcoef(x[1:], x[:-1])[0, 1])
+        assert memory.between(low, high).all()
+        ratio = made.groupby("asset")["rv"].median() / frame.groupby("asset")["rv"].median()
+        assert ratio.between(0.2, 5).all()
+    both = noise_bars(market().assign(rv=1.0), seed=1, planted=True, variance="rv")
+    size = np.log(both["close"]).groupby(both["asset"]).diff().abs()
+    assert spearmanr(size, both["rv"], nan_policy="omit").statistic > 0.2
+    with pytest.raises(DataError, match="no column 'variance'"):
+        noise_bars(frame, seed=0, variance="variance")
+
+
+def test_what_does_not_apply_is_said():
+    variance, build = variances()
     found = price_leaks(build, LinearRegression(), variance, n_noise=3, ic_limit=None)
-    by = {one.name: one.passed for one in found}
-    assert {name for name, passed in by.items() if passed is None} == {
+    by = {one.name: one for one in found}
+    assert {name for name, one in by.items() if one.passed is None} == {
         *("noise", "planted signal", "implausible")
     }
-    assert by["bars"] is True
+    assert by["noise"].text == "the frame holds no long bars"
+    assert by["bars"].passed is True
     with pytest.raises(UsageError, match="needs `y` and `when`"):
         price_leaks(lambda frame: Table(X=frame), LinearRegression(), variance)
     with pytest.raises(UsageError, match="a date needs 5 assets"):

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from sklearn.base import clone
 from sklearn.linear_model import LinearRegression
+from sklearn.multioutput import MultiOutputRegressor
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from fintech_dl import load, save
@@ -142,6 +143,15 @@ def test_walking_forward_equals_a_loop():
         np.testing.assert_array_equal(found[at], model.predict(X.iloc[at]))
     with pytest.raises(UsageError, match="tests dates twice"):
         walk_forward(LogHAR(LOGS), X, y, np.arange(60), PurgedWalkForward(20, 7, step=3))
+
+
+def test_walking_forward_at_several_horizons_is_walking_at_each():
+    X, y = book(60)
+    both, cv = np.column_stack([y, np.sqrt(y)]), PurgedWalkForward(20, 7, horizon=2)
+    found = walk_forward(MultiOutputRegressor(LogHAR(LOGS)), X, both, np.arange(60), cv)
+    for said, truth in zip(found.T, both.T, strict=True):
+        alone = walk_forward(LogHAR(LOGS), X, truth, np.arange(60), cv)
+        np.testing.assert_array_equal(said, alone)
 
 
 def sp500(horizon):

@@ -1,5 +1,7 @@
 """Labels: made of bars after the signal alone, whole or not at all, dated when they are known."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,6 +13,7 @@ from fintech_dl.features.forward import (
     forward_price,
     forward_return,
     known_by_date,
+    of_horizons,
 )
 from fintech_dl.features.own_bars import of_prices
 
@@ -128,3 +131,30 @@ def test_an_unknown_price_is_refused():
         forward_return(of_prices(bars()), 1, price="vwap")
     with pytest.raises(DataError, match="'open' is missing"):
         forward_return(of_prices(bars().drop(columns="open")), 1, price="open")
+
+
+def test_labels_of_several_horizons_stand_side_by_side():
+    found = of_prices(bars("AB"))
+    make = partial(forward_price, found)
+    both, short, long = of_horizons(make, [4, 1]), make(1), make(4)
+    np.testing.assert_array_equal(both.value, np.column_stack([long.value, short.value]))
+    assert (both.until == long.until).all()
+    assert both.known.sum() == (~np.isnan(long.value)).sum() < (~np.isnan(short.value)).sum()
+    assert of_horizons(make, 4).value.shape == long.value.shape
+    trades = of_horizons(partial(forward_return, found), [1, 4])
+    np.testing.assert_array_equal(trades.entry, forward_return(found, 1).entry)
+
+
+@pytest.mark.parametrize(
+    ("horizon", "told"),
+    [
+        ([], r"horizon=\[\]: must be one whole number of bars, or a list of two"),
+        ([5], "a list of two or more different ones"),
+        ([5, 5], "a list of two or more different ones"),
+        ([5, 0], "horizon=0: must be a whole number"),
+        ("5", "horizon='5': must be a whole number"),
+    ],
+)
+def test_lists_that_name_no_horizons_are_refused(horizon, told):
+    with pytest.raises(UsageError, match=told):
+        of_horizons(partial(forward_price, of_prices(bars())), horizon)

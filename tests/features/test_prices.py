@@ -260,3 +260,22 @@ def test_foresight_earns_and_the_label_is_not_among_the_features():
     assert np.corrcoef(ahead, a.y.iloc[:-1])[0, 1] > 0.999
     assert abs(np.corrcoef(a.aside["signal"], a.y)[0, 1]) < 0.2
     assert a.X.corrwith(a.y).abs().max() < 0.3
+
+
+@pytest.mark.parametrize("label", ["return", "rank", "price", "variance"])
+def test_several_horizons_are_labels_side_by_side(label):
+    make = partial(panel, FRAME, features=["returns"], label=label)
+    table, short, long = (make(horizon=h) for h in ([2, 10], 2, 10))
+    assert table.y.columns.tolist() == [f"{label}_next_2", f"{label}_next_10"]
+    known = long.y.notna()
+    for column, one in zip(table.y, (short, long), strict=True):
+        np.testing.assert_array_equal(table.y[column][known], one.y[known])
+    assert (table.y.notna().all(axis=1) == known).all()
+    pd.testing.assert_series_equal(table.until, long.until)
+    pd.testing.assert_frame_equal(table.aside, short.aside)  # of the main horizon
+    assert not make(horizon=[2, 10], labelled=True).y.isna().any(axis=None)
+
+
+def test_a_direction_has_one_horizon():
+    with pytest.raises(UsageError, match=r"horizon=\[1, 5\]: a classifier of directions has one"):
+        panel(FRAME, features=["returns"], label="direction", horizon=[1, 5])

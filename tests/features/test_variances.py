@@ -10,6 +10,7 @@ from fintech_dl.features.variances import (
     bar_variance,
     ewma_variance,
     leverages,
+    ranges,
     volatilities,
     window_variances,
 )
@@ -122,6 +123,17 @@ def test_the_set_holds_each_kind_and_window():
     assert len(found) == 5 * 2 + 1 + 3
     expected = np.sqrt(window_variances(columns, "yang_zhang", [22])[22][-1])
     assert found["yang_zhang_22"][-1] == expected
+
+
+def test_ranges_are_the_terms_of_a_log_har_model_and_never_0():
+    columns = brownian(days=30, steps=50)
+    logs = np.log(bar_variance(columns, "parkinson"))
+    found = dict(ranges(columns))
+    for n in (1, 5, 22):
+        assert found[f"range_{n}"][-1] == pytest.approx(np.exp(logs[-n:].mean() / 2))
+        assert np.isnan(found[f"range_{n}"][: n - 1]).all()
+    still = dict(ranges({"high": np.full(3, 7.0), "low": np.full(3, 7.0)}, [1]))
+    assert still["range_1"] == pytest.approx(1e-4)
 
 
 def test_an_unknown_kind_is_refused():

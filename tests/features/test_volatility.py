@@ -69,6 +69,21 @@ def test_the_target_is_the_mean_variance_to_come():
     assert a.y.isna().tolist() == [False] * (len(a) - 5) + [True] * 5
     assert a.until.isna().sum() == 5
     np.testing.assert_array_equal(a.aside["variance"], rv[21:])
+    assert a.aside["volatility"].iloc[0] == pytest.approx(np.sqrt(rv[:22].mean()))
+
+
+def test_several_horizons_are_targets_side_by_side():
+    table = har(FRAME, variance="rv", horizon=[1, 22, 5])
+    assert table.y.columns.tolist() == ["variance_next_1", "variance_next_22", "variance_next_5"]
+    for column, bars in zip(table.y, (1, 22, 5), strict=True):
+        one = har(FRAME, variance="rv", horizon=bars)
+        np.testing.assert_array_equal(table.y[column], one.y)
+        pd.testing.assert_frame_equal(table.X, one.X)
+        if bars == 22:
+            pd.testing.assert_series_equal(table.until, one.until)
+    labelled = har(FRAME, variance="rv", horizon=[1, 22, 5], labelled=True)
+    assert len(labelled) == len(table) - 22 * 3
+    assert not labelled.y.isna().any(axis=None)
 
 
 def test_the_market_is_the_mean_of_the_logs_of_all():

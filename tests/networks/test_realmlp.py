@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from fintech_dl import NeuralClassifier, NeuralDetector, RealMLP
-from fintech_dl.networks.base import keras
+from fintech_dl.networks.backend import keras
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(400, 4)).astype(np.float32)

@@ -6,7 +6,7 @@ import pytest
 from scipy.stats import norm
 
 from fintech_dl import MLP, NeuralClassifier, NeuralRegressor, TabM
-from fintech_dl.networks.base import keras
+from fintech_dl.networks.backend import keras
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(300, 4)).astype(np.float32)

@@ -18,7 +18,7 @@ from fintech_dl import (
 from fintech_dl.estimators.graph import describe, export
 from fintech_dl.estimators.parity import prove
 from fintech_dl.estimators.scorer import open_session
-from fintech_dl.networks.base import keras
+from fintech_dl.networks.backend import keras
 from fintech_dl.networks.nhits import interpolation
 from fintech_dl.networks.own_scale import on_own_scale
 
