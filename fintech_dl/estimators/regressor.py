@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import RegressorMixin
+from sklearn.utils import assert_all_finite
 from sklearn.utils.validation import (
     check_array,
     check_consistent_length,
@@ -91,12 +92,16 @@ class NeuralRegressor(RegressorMixin, SupervisedEstimator):
         return bool(self.n_targets_)
 
     def _checked(self, X: Any, y: Any) -> np.ndarray:
-        y = self._given(y)
-        several = np.ndim(y) == 2 and np.shape(y)[1] > 1
-        finite: Any = "allow-nan" if several else True
         y = check_array(
-            y, ensure_2d=False, dtype=np.float64, input_name="y", ensure_all_finite=finite
+            self._given(y),
+            ensure_2d=False,
+            dtype=np.float64,
+            input_name="y",
+            ensure_all_finite="allow-nan",
         )
+        several = y.ndim == 2 and y.shape[1] > 1
+        if not several:
+            assert_all_finite(y, input_name="y")
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         check_consistent_length(X, y)
