@@ -18,6 +18,7 @@ from fintech_dl import __version__
 ROOT = Path(__file__).parents[1]
 SMALL = "synthetic_card_transactions_small"
 CARDS = [*(ROOT / "datasets").glob("*.toml"), *(ROOT / "pipelines").glob("*.toml")]
+BESIDE = [*(ROOT / "pipelines").glob("*.csv"), *(ROOT / "reports/templates").glob("*")]
 
 
 def output(*words: str, **settings: Any) -> str:
@@ -42,7 +43,7 @@ def test_it_carries_the_package_the_cards_and_the_templates(wheel):
         if path.is_file() and "__pycache__" not in path.parts
     } | {
         f"fintech_dl/_shipped/{path.relative_to(ROOT).as_posix()}"
-        for path in [*CARDS, *(ROOT / "reports/templates").glob("*")]
+        for path in [*CARDS, *BESIDE]
     }
     assert "fintech_dl/py.typed" in wanted
     package = {name for name in inside if not name.split("/")[0].endswith(".dist-info")}
