@@ -41,10 +41,7 @@ def test_it_carries_the_package_the_cards_and_the_templates(wheel):
         path.relative_to(ROOT).as_posix()
         for path in (ROOT / "fintech_dl").rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
-    } | {
-        f"fintech_dl/_shipped/{path.relative_to(ROOT).as_posix()}"
-        for path in [*CARDS, *BESIDE]
-    }
+    } | {f"fintech_dl/_shipped/{path.relative_to(ROOT).as_posix()}" for path in [*CARDS, *BESIDE]}
     assert "fintech_dl/py.typed" in wanted
     package = {name for name in inside if not name.split("/")[0].endswith(".dist-info")}
     assert package == wanted
