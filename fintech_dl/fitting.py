@@ -174,7 +174,7 @@ def fit(model: Any, card: PipelineCard, table: Table, train: Any, own: bool) -> 
     calibration = card.calibration if own else None
     intervals = card.forecast.intervals if own and card.forecast else None
     purge = card.forecast is not None  # elsewhere `until` is a mere delay of the label
-    whole = table.rows(train)
+    everything = train
     if calibration is not None:
         train, late = validation_cut(table, train, calibration.fraction, purge=purge)
     if intervals is not None:
@@ -185,17 +185,19 @@ def fit(model: Any, card: PipelineCard, table: Table, train: Any, own: bool) -> 
     if share:
         train, stop = validation_cut(table, train, share, purge=purge)
         held = table.rows(stop)
-    fit_rows(model, table.rows(train), held)
+    rows = table.rows(train)
+    fit_rows(model, rows, held)
     if calibration is not None:
         latest, prior = table.rows(late), calibration.prior
         if isinstance(prior, str):  # "training": sets right what `class_weight` tilts
+            whole = table.rows(everything)
             prior = float(np.average(whole.y, weights=whole.weight))
         calibrated = CalibratedClassifier(
             FrozenEstimator(model), method=calibration.method, prior=prior
         )
         return calibrated.fit(latest.X, latest.y, sample_weight=latest.weight)
     if intervals is not None:
-        return _with_intervals(model, card, table.rows(train), table.rows(late))
+        return _with_intervals(model, card, rows, table.rows(late))
     return model
 
 
