@@ -1,6 +1,6 @@
 """Embeddings of numbers: what lets a network bend, column by column. Imports Keras.
 
-Both learn quantiles of the training rows (``adapt``) and keep them as non-trainable weights, so
+They learn quantiles of the training rows (``adapt``) and keep them as non-trainable weights, so
 that a network takes columns as they are: skewed, heavy-tailed, of any unit.
 """
 
@@ -161,6 +161,32 @@ class Periodic(layers.Layer):
         waves = ops.concatenate([ops.cos(angle), ops.sin(angle)], axis=-1)
         mixed = ops.matmul(ops.transpose(waves, (1, 0, 2)), self.kernel)
         return ops.relu(ops.transpose(mixed, (1, 0, 2)) + self.bias)
+
+
+class LinesAndWaves(layers.Layer):
+    """The vectors of both: one that bends at quantiles, and one of waves beside it."""
+
+    def __init__(
+        self, n: int, units: int, bins: int, frequencies: int, scale: float, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.n, self.units = n, 2 * units
+        self.lines = PiecewiseLinear(n, units, bins, name="lines")
+        self.waves = Periodic(n, units, bins, frequencies, scale, name="waves")
+
+    def build(self, shape: Any) -> None:
+        """Create the weights."""
+        self.lines.build(shape)
+        self.waves.build(shape)
+
+    def adapt(self, X: np.ndarray, sample_weight: np.ndarray) -> None:
+        """Learn the quantiles of training rows."""
+        self.lines.adapt(X, sample_weight)
+        self.waves.adapt(X, sample_weight)
+
+    def call(self, numbers: Tensor) -> Tensor:
+        """Return vectors of shape (rows, columns, 2 x units)."""
+        return ops.concatenate([self.lines(numbers), self.waves(numbers)], axis=-1)
 
 
 class EmbeddedColumns(ColumnEncoding):

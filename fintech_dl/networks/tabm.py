@@ -31,15 +31,15 @@ class TabM(Network):
         Let the networks differ in the first layer's inputs and in the heads only.
     dropout : float, default=0.1
         Share of units dropped after each layer while training, in [0, 1).
-    embedding : {"piecewise_linear", "periodic"} or None, default="piecewise_linear"
+    embedding : {"piecewise_linear", "periodic", "both"} or None, default="piecewise_linear"
         How numbers come in: bent at quantiles of the training rows, as waves of their normal score,
-        or standardised.
+        as both side by side, or standardised.
     embedding_units : int, default=16
-        Size of a number's vector.
+        Size of a number's vector; with ``"both"`` of each of the two.
     bins : int, default=16
         Quantile bins per number; fewer where a column has fewer distinct values.
     frequencies : int, default=48
-        Waves per number, for ``"periodic"``.
+        Waves per number, for ``"periodic"`` and ``"both"``.
     frequency_scale : float, default=0.05
         Standard deviation of their initial frequencies; too small is safe, too large is not.
 
@@ -64,7 +64,7 @@ class TabM(Network):
     units: Widths = (256, 256)
     mini: bool = False
     dropout: Share = 0.1
-    embedding: Literal["piecewise_linear", "periodic"] | None = "piecewise_linear"
+    embedding: Literal["piecewise_linear", "periodic", "both"] | None = "piecewise_linear"
     embedding_units: Width = 16
     bins: Width = 16
     frequencies: Width = 48
@@ -76,13 +76,14 @@ class TabM(Network):
         """Return the layer that embeds numbers, where they need not be rebuilt."""
         if not embed or self.embedding is None:
             return super().encoding(columns, embed)
-        from fintech_dl.networks.embeddings import EmbeddedColumns, Periodic, PiecewiseLinear
+        from fintech_dl.networks import embeddings
 
         size: Settings = {"units": self.embedding_units, "bins": self.bins}
-        if self.embedding == "periodic":
-            size |= {"frequencies": self.frequencies, "scale": self.frequency_scale}
-            return EmbeddedColumns(columns, partial(Periodic, **size))
-        return EmbeddedColumns(columns, partial(PiecewiseLinear, **size))
+        if self.embedding == "piecewise_linear":
+            return embeddings.EmbeddedColumns(columns, partial(embeddings.PiecewiseLinear, **size))
+        size |= {"frequencies": self.frequencies, "scale": self.frequency_scale}
+        kind = embeddings.Periodic if self.embedding == "periodic" else embeddings.LinesAndWaves
+        return embeddings.EmbeddedColumns(columns, partial(kind, **size))
 
     def __call__(self, inputs: Tensor) -> Tensor:
         """Return the last layer's outputs, of shape (rows, k, units[-1])."""

@@ -158,18 +158,21 @@ def test_rows_of_no_weight_do_not_move_the_bins():
         np.testing.assert_allclose(np.asarray(a), np.asarray(b), rtol=1e-6)
 
 
-def test_parts_of_a_row_that_belong_together_are_scaled_as_one():
+@pytest.mark.parametrize(("embedding", "width"), [("piecewise_linear", 5), ("both", 10)])
+def test_parts_of_a_row_that_belong_together_are_scaled_as_one(embedding, width):
     frame = pd.DataFrame(X, columns=list("abcd"))
     frame.loc[::3, "a"] = np.nan
     frame["home"] = np.where(X[:, 2] > 0, "own", "rent")
     frame["branch"] = RNG.integers(0, 40, 300).astype(str)
-    model = NeuralClassifier(network=TabM(k=3, units=8, embedding_units=5), epochs=1)
+    model = NeuralClassifier(
+        network=TabM(k=3, units=8, embedding=embedding, embedding_units=5), epochs=1
+    )
     model.fit(frame, Y)
     fresh = model._build(model._network(), 0)
     widths = fresh.get_layer("encoding").widths
-    assert widths[:7] == [5, 5, 5, 5, 1, 2, widths[6]]
+    assert widths[:7] == [*[width] * 4, 1, 2, widths[6]]
     assert sum(widths) == fresh.get_layer("members").scale.shape[1]
     model.network.adapt(fresh, X)
     scale = np.asarray(fresh.get_layer("members").scale)
-    assert len({tuple(scale[:, i]) for i in range(5)}) == 1
-    assert not np.allclose(scale[:, 4], scale[:, 5])
+    assert len({tuple(scale[:, i]) for i in range(width)}) == 1
+    assert not np.allclose(scale[:, width - 1], scale[:, width])
