@@ -44,7 +44,7 @@ def fit_columns(
     -------
     list of dict
         ``name``, ``kind`` (``"number"`` or ``"category"``), ``categories``, ``has_missing``; where
-        there are any, ``special_codes``.
+        there are any, ``special_codes``; ``whole`` where all numbers are whole.
 
     Raises
     ------
@@ -82,6 +82,8 @@ def fit_columns(
                 "has_missing": bool(series.isna().any()),
             }
         )
+        if not is_category and _is_whole(series):
+            columns[-1]["whole"] = True
         if i in codes_at:
             columns[-1]["special_codes"] = _special(codes_at[i], series, name, is_category)
     return columns
@@ -210,6 +212,14 @@ def _is_integer(dtype: Any) -> bool:
     import pandas as pd
 
     return bool(pd.api.types.is_integer_dtype(dtype))
+
+
+def _is_whole(series: pd.Series[Any]) -> bool:
+    """Return whether all numbers that are there are whole; the first rows mostly tell."""
+    if series.dtype.kind in "biu":
+        return True
+    parts = (part.dropna() for part in (series.iloc[:1000], series))
+    return all(bool((part == part.round()).all()) for part in parts)
 
 
 def _refuse_times(cells: Any, name: Any) -> None:

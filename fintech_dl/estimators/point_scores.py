@@ -187,7 +187,7 @@ def _points(values: np.ndarray, column: dict[str, Any], lines: pd.DataFrame) -> 
 
     if column["kind"] == "category":
         return np.asarray(np.concatenate([of("other"), of("category")])[values.astype(int)])
-    ranges = lines[lines["rule"] == "range"].sort_values("from")
+    ranges = lines[lines["rule"].isin(["range", "whole"])].sort_values("from")
     start, stop, first, last = (
         ranges[name].to_numpy(dtype=float) for name in ("from", "to", "points_from", "points_to")
     )

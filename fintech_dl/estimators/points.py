@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fintech_dl.estimators.classifier import NeuralClassifier
 
 FIELDS = ["feature", "rule", "from", "to", "value", "points_from", "points_to"]
-RULES = ("base", "range", "code", "category", "missing", "other")
+RULES = ("base", "range", "whole", "code", "category", "missing", "other")
 BASE = "(base)"
 
 
@@ -47,16 +47,18 @@ def points_table(
         Good to bad.
     round_to : float, optional
         Round the points to multiples of this, 1 for whole points: a number's straight pieces
-        become ranges of constant points, which moves a column's points by half of it at most.
+        become ranges of constant points, which moves a column's points by half of it at most. A
+        column whose training values are all whole gets ranges of whole numbers.
 
     Returns
     -------
     DataFrame
         A line per rule of each ``feature``: ``rule`` is ``"base"``; ``"range"`` of numbers, those
         ``from`` on and below ``to``, with ``points_from`` and ``points_to`` at its ends and
-        straight between them; ``"code"``, a special code, and ``"category"``, with their ``value``
-        as JSON; ``"missing"``; ``"other"`` for categories that are missing, rare or unseen. Points
-        of a column are 0 for the average of the training rows.
+        straight between them; ``"whole"``, whole numbers from ``from`` to ``to``, both included (a
+        fraction counts as the whole number below it); ``"code"``, a special code, and
+        ``"category"``, with their ``value`` as JSON; ``"missing"``; ``"other"`` for categories that
+        are missing, rare or unseen. Points of a column are 0 for the average of the training rows.
 
     Raises
     ------
@@ -72,7 +74,7 @@ def points_table(
     >>> network = Scorecard(monotone={"x0": "decreasing"})
     >>> model = NeuralClassifier(network=network, epochs=2, random_state=0).fit(X, y)
     >>> points_table(model, round_to=1)["rule"].unique().tolist()
-    ['base', 'range', 'missing']
+    ['base', 'whole', 'missing']
     """
     factor, offset = scale(pdo, base_score, base_odds)
     if round_to is not None and not (math.isfinite(round_to) and round_to >= 0.01):
@@ -91,8 +93,9 @@ def points_table(
                 lines.append([name, "category", None, None, _as_json(name, value), p, p])
             lines.append([name, "other", None, None, None, missing, missing])
             continue
-        for start, stop, *ends in _ranges(points["edges"], points["heights"], round_to):
-            lines.append([name, "range", start, stop, None, *ends])
+        rule = "whole" if column.get("whole") and round_to is not None else "range"
+        for start, stop, *ends in _ranges(points["edges"], points["heights"], round_to, rule):
+            lines.append([name, rule, start, stop, None, *ends])
         for code, p in points["codes"].items():
             p = _rounded(p, round_to)
             lines.append([name, "code", None, None, f"{code:.17g}", p, p])
@@ -169,13 +172,14 @@ def _mean_points(own: list[dict[str, Any]], factor: float) -> dict[str, Any]:
 
 
 def _ranges(
-    edges: np.ndarray, points: np.ndarray, round_to: float | None
+    edges: np.ndarray, points: np.ndarray, round_to: float | None, rule: str
 ) -> list[tuple[float, float, float, float]]:
     """Return lines of a number: from, to, and the points at both ends."""
     if round_to is not None:
-        at, values = _stairs(edges, points, round_to)
+        whole = rule == "whole"
+        at, values = _stairs(edges, points, round_to, whole)
         bounds = [-math.inf, *at[1:], math.inf]
-        return [(a, b, p, p) for (a, b), p in zip(pairwise(bounds), values, strict=True)]
+        return [(a, b - whole, p, p) for (a, b), p in zip(pairwise(bounds), values, strict=True)]
     x = [_short(edge) for edge in edges]
     inner = [
         (a, b, p, q)
@@ -186,9 +190,9 @@ def _ranges(
 
 
 def _stairs(
-    edges: np.ndarray, points: np.ndarray, round_to: float
+    edges: np.ndarray, points: np.ndarray, round_to: float, whole: bool
 ) -> tuple[list[float], list[float]]:
-    """Return where the rounded curve has a new value, and the values."""
+    """Return where the rounded curve has a new value, or the next whole number; and the values."""
     at, values = [float(edges[0])], [_rounded(points[0], round_to)]
     for (a, b), (p, q) in zip(pairwise(edges), pairwise(points), strict=True):
         way, end = math.copysign(round_to, q - p), _rounded(q, round_to)
@@ -196,6 +200,7 @@ def _stairs(
             x = a + (values[-1] + way / 2 - p) / (q - p) * (b - a)
             new = _rounded(values[-1] + way, round_to)
             x = _short(min(max(x, a), b))
+            x = float(math.ceil(x)) if whole else x
             if x <= at[-1] and len(at) > 1:
                 values[-1] = new
             else:

@@ -71,7 +71,10 @@ def points(record: Record) -> dict[str, Any] | None:
 def _values(line: Record) -> str:
     """Return in words which values a line of the table is for."""
     rule, low, high = line["rule"], line["from"], line["to"]
-    if rule == "range":
+    if rule == "whole" and high is not None:
+        first = "up to" if low is None else f"{general(low)} to"
+        return general(high) if low == high else f"{first} {general(high)}"
+    if rule in ("range", "whole"):
         if low is None:
             return "any" if high is None else f"below {general(high)}"
         return f"{general(low)} and more" if high is None else f"{general(low)} to {general(high)}"

@@ -150,6 +150,37 @@ def test_rounded_points_are_whole_and_close(model, round_to):
     assert (score_points(table, X) - score_points(exact, X)).abs().mean() < round_to
 
 
+def test_columns_of_whole_numbers_are_rounded_in_whole_numbers(model):
+    table = points_table(model, round_to=1)
+    numbers = table[table["rule"].isin(["range", "whole"])]
+    rules = numbers.groupby("feature")["rule"].unique().map(list).to_dict()
+    assert rules == {"age": ["whole"], "debt": ["range"], "late": ["whole"]}
+    exact = points_table(model)
+    for feature in ("age", "late"):
+        own = numbers[numbers["feature"] == feature]
+        ends = own[["from", "to"]].to_numpy()
+        assert (ends[1:, 0] == ends[:-1, 1] + 1).all()  # no whole number is lost, none told twice
+        assert (ends[:, 0] <= ends[:, 1]).all()
+        assert np.isneginf(ends[0, 0])
+        assert np.isposinf(ends[-1, 1])
+        rows = pd.DataFrame({feature: np.arange(-3, 95)})
+        a, b = (t[t["feature"].isin(["(base)", feature])] for t in (exact, table))
+        base = exact["points_from"].iloc[0] - table["points_from"].iloc[0]
+        assert (score_points(a, rows) - score_points(b, rows) - base).abs().max() <= 0.5 + 1e-3
+        between = score_points(b, rows + 0.4)
+        assert between.equals(score_points(b, rows))
+
+
+def test_one_fraction_among_the_training_values_makes_ranges():
+    rows = X[["age"]].astype(float)
+    rows.iloc[-1] = 40.5
+    model = fit(network=Scorecard(bins=3), special_codes=None, categorical=None, epochs=3)
+    table = points_table(model.fit(rows, Y), round_to=1)
+    assert set(table["rule"]) == {"base", "range", "missing"}
+    whole = points_table(model.fit(rows.iloc[:-1], Y[:-1]), round_to=1)
+    assert set(whole["rule"]) == {"base", "whole", "missing"}
+
+
 def test_flips_at_a_cutoff_are_counted(model):
     cutoff = float(np.median(network_score(model, X)))
     exact = compare_points(model, points_table(model), X, cutoff + 1e-2)
