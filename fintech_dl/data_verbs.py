@@ -89,8 +89,11 @@ def get(
         card = cards.dataset_card(name)
         facts: dict[str, Any] = {"name": card.name, "title": card.title, "licence": card.licence}
         made = card.source.kind in ("synthetic", "yahoo", "sql")
+        from fintech_dl.data.describing import check_new, export
         from fintech_dl.data.files import get_file, leftovers, open_file, verify
 
+        if out:
+            check_new(Path(out))
         for path in leftovers():
             with suppress(OSError):
                 path.unlink()
@@ -102,8 +105,6 @@ def get(
                 digest = verify(stream, card.source.sha256, str(path))
             facts |= {"path": str(path), "bytes": path.stat().st_size, "sha256": digest}
         if out:
-            from fintech_dl.data.describing import export
-
             tell(f"writing {out}", 0.5)
             read = export(card, Path(out)).facts
             facts |= {"out": out, "rows": read["rows_used"]}
@@ -173,10 +174,12 @@ def _get_prices(tickers: str, about: dict[str, Any], out: str, quiet: bool, as_j
     if not tickers or not about["start"] or not about["end"]:
         raise UsageError("prices: name --tickers, --start and --end")
     with working(quiet, out=out) as tell:
-        from fintech_dl.data.describing import write_frame
+        from fintech_dl.data.describing import check_new, write_frame
         from fintech_dl.data.prices import read_prices
         from fintech_dl.data.vintages import folder
 
+        if out:
+            check_new(Path(out))
         found = read_prices(tickers, **about, tell=tell)
         if out:
             tell(f"writing {out}", 0.9)

@@ -360,7 +360,7 @@ def test_the_table_of_points_scores_as_the_report_says(points_run):
 
 def test_declared_directions_hold_in_the_table(points_run):
     lines = pd.read_csv(points_run.folder / "points.csv")
-    ranges = lines[lines["rule"] == "range"]
+    ranges = lines[lines["rule"].isin(["range", "whole"])]
     for name, sign in {
         "income": 1,
         "employment_years": 1,
@@ -368,6 +368,7 @@ def test_declared_directions_hold_in_the_table(points_run):
         "enquiries": -1,
     }.items():
         own = ranges[ranges["feature"] == name].sort_values("from")["points_from"]
+        assert len(own) > 1
         assert (np.diff(own) * sign >= 0).all(), name
 
 
@@ -397,6 +398,11 @@ def test_points_in_words():
     lines = [
         line | {"rule": "range", "to": 2.0, "points_from": 3.0},
         line | {"rule": "range", "from": 2.0, "points_from": 1.24},
+        line | {"rule": "whole", "to": 0.0, "points_from": 3.0},
+        line | {"rule": "whole", "from": 1.0, "to": 1.0, "points_from": 3.0},
+        line | {"rule": "whole", "from": 2.0, "to": 4.0, "points_from": 3.0},
+        line | {"rule": "whole", "from": 5.0, "points_from": 3.0},
+        line | {"rule": "whole", "points_from": 3.0},
         line | {"rule": "code", "value": "-9", "points_from": 3.0},
         line | {"rule": "category", "value": '"own"', "points_from": 3.0},
         line | {"rule": "other", "points_from": 3.0},
@@ -407,7 +413,8 @@ def test_points_in_words():
     assert "differ" not in told["text"]
     rows = [(row[1]["text"], row[2]["text"]) for row in told["table"]["rows"]]
     assert rows[:2] == [("below 2", "3"), ("2 and more", "1.2 to 3")]
-    assert [name for name, _ in rows[2:]] == ["-9", "own", "missing, rare or unseen"]
+    assert [name for name, _ in rows[2:7]] == ["up to 0", "1", "2 to 4", "5 and more", "any"]
+    assert [name for name, _ in rows[7:]] == ["-9", "own", "missing, rare or unseen"]
 
 
 def test_hostile_names_stay_texts_in_the_report():

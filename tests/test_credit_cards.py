@@ -131,6 +131,12 @@ def test_a_prior_of_training_sets_right_what_class_weights_tilt():
     assert found["test", "prior"] == pytest.approx(rate, rel=0.35)
 
 
+def test_apart_is_of_a_holdout_with_a_length():
+    for wrong in ({"split.kind": "prequential"}, {"split.test": ""}, {"split.apart": "soon"}):
+        with pytest.raises(CardError, match=r"split\.apart"):
+            pipeline_card("credit-lending-club", wrong)
+
+
 @pytest.mark.needs_data("taiwan_default.parquet")
 def test_real_accounts_of_taiwan_end_to_end(tmp_path):
     few = {"split.kind": "holdout", "split.test_fraction": 0.1}

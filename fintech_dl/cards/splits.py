@@ -16,16 +16,20 @@ class Split:
 
     ``gap`` is the time between the end of training and the start of the test, in which labels are
     not yet known. ``start`` is the first training day of the latest fold (default: the latest
-    possible). ``expanding`` begins the training of each ``prequential`` fold with the first row
+    possible). ``apart``, of a ``holdout`` with a length of ``test``, is the time after the test
+    whose rows are scored too but told apart, in no verdict: their labels had too little time to
+    show. ``expanding`` begins the training of each ``prequential`` fold with the first row
     (walking forward), so that ``train`` only places the test. ``remove_known`` drops from the test
     whoever is known as a fraud case already. ``shuffled_kfold`` shuffles rows without times into
-    ``folds`` parts of equal class shares.
+    ``folds`` parts of equal class shares. ``published`` takes the data as they come divided: the
+    column ``column`` of the table's ``aside`` says ``train`` or ``test`` of each row.
     """
 
-    kind: Literal["holdout", "prequential", "purged_kfold", "shuffled_kfold"]
+    kind: Literal["holdout", "prequential", "purged_kfold", "shuffled_kfold", "published"]
     train: str = ""
     gap: str = "0d"
     test: str = ""
+    apart: str = ""
     folds: int = 1
     start: str = ""
     embargo: str = "0d"
@@ -33,6 +37,7 @@ class Split:
     validation_fraction: float = 0.0
     remove_known: bool = False
     expanding: bool = False
+    column: str = ""
 
 
 def duration(text: str) -> timedelta:
@@ -60,7 +65,7 @@ def duration(text: str) -> timedelta:
 
 def check_split(split: Split, where: str) -> None:
     """Refuse lengths, dates, shares and numbers of folds that mean nothing."""
-    for key in ("train", "gap", "test", "embargo"):
+    for key in ("train", "gap", "test", "apart", "embargo"):
         if getattr(split, key):
             check_length(getattr(split, key), f"{where}: split.{key}")
     check_day(split.start, f"{where}: split.start")
@@ -71,6 +76,16 @@ def check_split(split: Split, where: str) -> None:
         raise CardError(
             f'{where}: split.expanding is of no use with kind = "{split.kind}"; set kind = '
             '"prequential", or leave it out'
+        )
+    if split.apart and (split.kind != "holdout" or not split.test):
+        raise CardError(
+            f'{where}: split.apart is for what follows the test of a "holdout" of some length; set '
+            'kind = "holdout" and test, such as "30d", or leave it out'
+        )
+    if split.kind == "published" and not split.column:
+        raise CardError(
+            f'{where}: split.column is missing; kind = "published" needs the name of the column '
+            "that says train or test"
         )
     if split.folds < 1:
         raise CardError(f"{where}: split.folds: got {split.folds}, expected 1 or more")

@@ -18,7 +18,7 @@ from fintech_dl.errors import DataError
 from fintech_dl.evaluation.metrics import Floats
 
 
-class Forecast(NamedTuple):
+class Said(NamedTuple):
     """What a model says of rows, before its intervals are calibrated.
 
     Attributes
@@ -38,7 +38,7 @@ class Forecast(NamedTuple):
 
 def forecast_of(
     model: Any, X: Any, spread: Floats, coverages: Floats, *, own_ends: bool, logs: bool
-) -> Forecast:
+) -> Said:
     """Return forecasts of a fitted model; with ``own_ends`` its own intervals lie beside them.
 
     Raises
@@ -49,12 +49,12 @@ def forecast_of(
     value = _values("forecast", model.predict(X), logs)
     if not own_ends:
         shape = (*wide(value).shape, len(coverages), 2)
-        return Forecast(value, np.broadcast_to(wide(value)[:, :, None, None], shape), spread)
+        return Said(value, np.broadcast_to(wide(value)[:, :, None, None], shape), spread)
     before, last = last_step(model)
     rows = X if before is None else before.transform(X)
     pairs = [last.predict_interval(rows, coverage=float(c)) for c in coverages]
     ends = [np.stack([wide(end) for end in pair], axis=-1) for pair in pairs]
-    return Forecast(value, _values("end", np.stack(ends, axis=2), logs), spread)
+    return Said(value, _values("end", np.stack(ends, axis=2), logs), spread)
 
 
 def _values(what: str, given: ArrayLike, logs: bool) -> Floats:
@@ -79,7 +79,7 @@ def last_step(model: Any) -> tuple[Any, Any]:
     return (model[:-1] if len(model) > 1 else None), model[-1]
 
 
-def outcomes(what: str, forecast: Forecast, y: ArrayLike, *, logs: bool) -> Floats:
+def outcomes(what: str, forecast: Said, y: ArrayLike, *, logs: bool) -> Floats:
     """Return outcomes, or their logarithms, as floats of the forecasts' shape; NaN stays.
 
     Raises
@@ -95,7 +95,7 @@ def outcomes(what: str, forecast: Forecast, y: ArrayLike, *, logs: bool) -> Floa
     return truth
 
 
-def scores_of(forecast: Forecast, truth: Floats) -> tuple[Floats, Floats]:
+def scores_of(forecast: Said, truth: Floats) -> tuple[Floats, Floats]:
     """Return residuals, and how far outcomes lie below and above the ends, in units of the spread.
 
     Returns
@@ -107,8 +107,8 @@ def scores_of(forecast: Forecast, truth: Floats) -> tuple[Floats, Floats]:
     Examples
     --------
     >>> import numpy as np
-    >>> from fintech_dl.evaluation.conformal import Forecast, scores_of
-    >>> forecast = Forecast(np.array([1.0]), np.array([[[[0.0, 2.0]]]]), np.array([0.5]))
+    >>> from fintech_dl.evaluation.conformal import Said, scores_of
+    >>> forecast = Said(np.array([1.0]), np.array([[[[0.0, 2.0]]]]), np.array([0.5]))
     >>> [part.tolist() for part in scores_of(forecast, np.array([3.0]))]
     [[[4.0]], [[[[-6.0, 2.0]]]]]
     """
@@ -155,7 +155,7 @@ def margins_of(scores: Floats, alpha: Floats, *, symmetric: bool) -> Floats:
     return np.broadcast_to(np.take_along_axis(sorted_there, ranks[None], axis=0)[0], shape)
 
 
-def interval_of(forecast: Forecast, margins: Floats, at: int) -> tuple[Floats, Floats]:
+def interval_of(forecast: Said, margins: Floats, at: int) -> tuple[Floats, Floats]:
     """Return both ends of the intervals of one coverage, in the shape of the forecast."""
     moved = margins[:, at] * forecast.spread[:, None, None]
     low = forecast.ends[:, :, at, 0] - moved[..., 0]
@@ -201,7 +201,7 @@ def tails_of(residuals: Floats, level: float) -> Floats:
     return np.stack([worst.max(axis=0), worst.mean(axis=0)])
 
 
-def risk_of(forecast: Forecast, tails: Floats) -> tuple[Floats, Floats]:
+def risk_of(forecast: Said, tails: Floats) -> tuple[Floats, Floats]:
     """Return value at risk and expected shortfall, in the shape of the forecast."""
     shape = forecast.value.shape
     var, shortfall = (

@@ -96,6 +96,7 @@ def earlier_folds(
         return _stratified(table, parts[0].train, n_folds, seed)
     first = min(parts, key=lambda part: part.test[0])  # rows are in time order
     try:
+        split = replace(split, apart="")
         if not wait:
             at_once = replace(split, gap="0d", remove_known=False)
             return _cut(replace(table, until=None), at_once, first.train, n_folds)

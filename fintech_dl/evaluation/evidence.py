@@ -29,7 +29,7 @@ class Scored:
     ``reason`` says why a baseline did not run; ``train`` is the outcome on the latest fold's
     training rows; ``probabilities`` is whether scores are probabilities; ``bands`` are the
     intervals of each fold, if any; ``further`` are the outcomes of each fold beyond the main
-    horizon.
+    horizon; ``apart`` is the outcome on rows after the test that count in no verdict.
     """
 
     name: str
@@ -44,6 +44,7 @@ class Scored:
     reason: str = ""
     bands: list[Bands] = field(default_factory=list)
     further: list[list[Outcome]] = field(default_factory=list)
+    apart: Outcome | None = None
 
 
 def evidence(
@@ -153,6 +154,7 @@ def _model(
             }
             for name, value in intervals.items()
         },
+        **({} if one.apart is None else {"apart": _apart(one.apart, fitting, seed)}),
         "train_metrics": {} if one.train is None else plain(evaluate(one.train, fitting)),
         "fit_seconds": one.fit_seconds,
         "rows_per_second": one.rows_per_second,
@@ -170,8 +172,14 @@ def _with_alerts(one: Scored, decision: Decision) -> Scored:
     """Return the same with the decision's alerts in every outcome, so that savings are defined."""
     if not one.outcomes or not _decidable(one, decision):
         return one
-    train = one.train and decided(one.train, decision)
-    return replace(one, outcomes=[decided(o, decision) for o in one.outcomes], train=train)
+    train, apart = (o and decided(o, decision) for o in (one.train, one.apart))
+    outcomes = [decided(o, decision) for o in one.outcomes]
+    return replace(one, outcomes=outcomes, train=train, apart=apart)
+
+
+def _apart(outcome: Outcome, metrics: Sequence[str], seed: int) -> dict[str, Any]:
+    found = bootstrap(outcome, metrics, n=RESAMPLES, seed=seed)
+    return {name: plain(value) for name, value in found.items()}
 
 
 def _compared(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,6 +18,22 @@ from fintech_dl.evaluation.significance import paired_difference
 from fintech_dl.evaluation.wording import metric as wording
 
 SURE = 0.05
+
+
+class Against(NamedTuple):
+    """A model beside the best of its rivals: both values, and the test; None: too few dates."""
+
+    rival: str
+    own_value: float
+    rival_value: float
+    test: MeanTest | None
+
+    @property
+    def outcome(self) -> str:
+        """Either ``beats`` or ``worse``, only where the test says so, or ``same``."""
+        if self.test is None or self.test.p_value >= SURE:
+            return "same"
+        return "beats" if self.test.value > 0 else "worse"
 
 
 def joined(outcomes: Sequence[Outcome]) -> Outcome:
@@ -150,6 +166,17 @@ def best_rival(outcomes: Mapping[str, Outcome], name: str) -> str:
     return max(titles[1:], key=lambda title: sign * evaluate(outcomes[title], [name])[name])
 
 
+def against_best(outcomes: Mapping[str, Outcome], name: str) -> Against:
+    """Compare a model, the first of the outcomes, with the best of its rivals; as `verdict`."""
+    model, rival = next(iter(outcomes)), best_rival(outcomes, name)
+    own, other = outcomes[model], outcomes[rival]
+    try:
+        test = advantage(own, other, name)
+    except DataError:
+        test = None
+    return Against(rival, evaluate(own, [name])[name], evaluate(other, [name])[name], test)
+
+
 def verdict(
     outcomes: Mapping[str, Outcome], name: str, book: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
@@ -187,18 +214,12 @@ def verdict(
     >>> verdict({"MLP": own, "last value": rival}, "mse")["outcome"]
     'beats'
     """
-    model = next(iter(outcomes))
-    rival = best_rival(outcomes, name)
-    own, other = outcomes[model], outcomes[rival]
-    outcome, said, but = "same", "is no better than", ""
-    try:
-        test = advantage(own, other, name)
-    except DataError:
+    model, beside = next(iter(outcomes)), against_best(outcomes, name)
+    rival, test, outcome, but = beside.rival, beside.test, beside.outcome, ""
+    said = {"beats": "beats", "worse": "is worse than", "same": "is no better than"}[outcome]
+    if test is None:
         evidence = "too few dates for a test"
     else:
-        if test.p_value < SURE:
-            outcome = "beats" if test.value > 0 else "worse"
-            said = "beats" if test.value > 0 else "is worse than"
         p = "p < 0.001" if test.p_value < 0.001 else f"p = {test.p_value:.3f}"
         kind = "Newey-West" if name in ORDERS else "Diebold-Mariano"
         evidence = f"{kind} t = {test.t:+.2f}, {p}, {test.n:,} dates"
@@ -213,10 +234,9 @@ def verdict(
             outcome, said = "same", f"{'orders' if name in ORDERS else 'forecasts'} better than"
             but = f", but trading on it loses money after {charged}"
     which = "its only baseline" if len(outcomes) == 2 else "the best baseline"
-    values = [evaluate(one, [name])[name] for one in (own, other)]
     text = (
-        f"{model} {said} {which}, {rival}, on {wording(name).title}: "
-        f"{values[0]:.4g} against {values[1]:.4g}{but} ({evidence})."
+        f"{model} {said} {which}, {rival}, on {wording(name).title}: {beside.own_value:.4g} "
+        f"against {beside.rival_value:.4g}{but} ({evidence})."
     )
     return {"text": text, "outcome": outcome, **found}
 

@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from sklearn.pipeline import Pipeline
 
 from fintech_dl.cards import Forecast
 from fintech_dl.errors import DataError, NotInstalledError
+from fintech_dl.evaluation.attribution import uncalibrated
 from fintech_dl.evaluation.confidence_set import model_confidence_set
+from fintech_dl.evaluation.conformal import last_step
 from fintech_dl.evaluation.evidence import Scored
 from fintech_dl.evaluation.forecast_evidence import advantage, best_rival, joined, naive
 from fintech_dl.evaluation.forecast_leaks import warnings_of
@@ -189,12 +190,10 @@ def members_record(model: Any, X: Any, own: Outcome, name: str) -> dict[str, Any
     name : str
         The metric.
     """
-    while not isinstance(model, Pipeline):
-        model = model.estimator
-    last = model[-1]
+    before, last = last_step(uncalibrated(model))
     if not hasattr(last, "predict_members") or len(last.members_) < 2:
         return None
-    scores = last.predict_members(model[:-1].transform(X) if len(model) > 1 else X)
+    scores = last.predict_members(X if before is None else before.transform(X))
     if scores.ndim > 2:  # of two classes, or of several horizons
         scores = scores[:, :, 0 if own.numbers else -1]
     alone = [evaluate(replace(own, score=score), [name])[name] for score in scores]

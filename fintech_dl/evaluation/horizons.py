@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fintech_dl.errors import DataError
-from fintech_dl.evaluation.forecast_evidence import advantage, verdict
+from fintech_dl.evaluation.forecast_evidence import against_best
 from fintech_dl.evaluation.outcomes import Outcome, evaluate
 
 
@@ -46,17 +45,12 @@ def by_horizon(horizons: Sequence[Mapping[str, Outcome]], name: str) -> list[dic
     for outcomes in horizons:
         own, *rivals = outcomes.values()
         line: dict[str, Any] = {"horizon": own.horizon, "n": len(own)}
-        line["model"] = evaluate(own, [name])[name]
-        if rivals:
-            said = verdict(outcomes, name)
-            rival = outcomes[said["rival"]]
-            loss = evaluate(rival, [name])[name]
-            line |= {"rival_title": said["rival"], "rival": loss, "outcome": said["outcome"]}
-            line["skill"] = 1 - line["model"] / loss if loss else None
-            try:
-                test = advantage(own, rival, name)
-                line |= {"dm": test.t, "p_value": test.p_value}
-            except DataError:
-                line |= {"dm": None, "p_value": None}
+        if not rivals:
+            found.append({**line, "model": evaluate(own, [name])[name]})
+            continue
+        rival, ours, theirs, test = beside = against_best(outcomes, name)
+        line |= {"model": ours, "rival_title": rival, "rival": theirs, "outcome": beside.outcome}
+        line["skill"] = 1 - ours / theirs if theirs else None
+        line |= {"dm": test and test.t, "p_value": test and test.p_value}
         found.append(line)
     return found

@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from fintech_dl.errors import DataError, UsageError
 from fintech_dl.evaluation.conformal import (
-    Forecast,
+    Said,
     dates_of,
     forecast_of,
     interval_of,
@@ -334,14 +334,14 @@ class ConformalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
             raise UsageError(f"coverage={coverage!r}; calibrated for: {allowed}")
         return int(near[0])
 
-    def _forecast(self, X: Any, spread: Floats | None = None) -> Forecast:
+    def _forecast(self, X: Any, spread: Floats | None = None) -> Said:
         if spread is None:
             spread = spread_of(X, self.scale, self.weights_)
         own = self.method == "cqr"
         parts = (self.estimator_, X, spread, self._coverages())
         return forecast_of(*parts, own_ends=own, logs=self.logs)
 
-    def _interval(self, forecast: Forecast, at: int) -> tuple[Floats, Floats]:
+    def _interval(self, forecast: Said, at: int) -> tuple[Floats, Floats]:
         low, high = interval_of(forecast, self.margins_[-1], at)
         return (np.exp(low), np.exp(high)) if self.logs else (low, high)
 

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fintech_dl.errors import DataError
 from fintech_dl.evaluation.conformal import (
-    Forecast,
+    Said,
     dates_of,
     outcomes,
     risk_of,
@@ -25,6 +25,9 @@ from fintech_dl.evaluation.interval_record import RISK, Bands
 from fintech_dl.evaluation.intervals import ConformalRegressor
 from fintech_dl.evaluation.metrics import Floats
 from fintech_dl.table import Table
+
+Steps = Iterator[tuple[slice, ConformalRegressor]]  # the rows of a date, and the model as of then
+Walk = tuple[Said, Floats, Steps]
 
 
 def online_intervals(
@@ -84,12 +87,29 @@ def online_intervals(
     0.9
     """
     model._need_calibration()
-    at = model._place(coverage)
-    forecast, truth, walk = _walk(model, X, y, when, until)
-    low, high = np.empty_like(truth), np.empty_like(truth)
-    for today, then in walk:
-        low[today], high[today] = then._interval(_part(forecast, today), at)
+    low, high = _ends(*_walk(model, X, y, when, until), model._place(coverage))
     return low, high
+
+
+def online_ends(
+    model: ConformalRegressor, table: Table, at: Any, coverage: float | None = None
+) -> tuple[Floats, Floats]:
+    """Return the intervals of one coverage alone that `online_bands` gives: what scoring needs.
+
+    Parameters
+    ----------
+    model, table, at
+        As for `online_bands`.
+    coverage : float, optional
+        One of the model's; default: the first.
+
+    Returns
+    -------
+    low, high : float64 arrays
+        Of several horizons those of the first.
+    """
+    own, walk = _walk_since(model, table, at)
+    return of_main(_ends(*walk, model._place(coverage))[:, own])
 
 
 def online_bands(model: ConformalRegressor, table: Table, at: Any) -> Bands:
@@ -136,13 +156,7 @@ def online_bands(model: ConformalRegressor, table: Table, at: Any) -> Bands:
     >>> [bool((ends[1] - ends[0] > 5).all()) for ends in (bands.ends[0.9], bands.frozen)]
     [True, False]
     """
-    later = since_calibration(model, table)
-    walked = np.union1d(at, later[later <= at[-1]])
-    rows = table.rows(walked)
-    assert rows.when is not None
-    y = np.array(table.y, dtype=float)[walked]
-    y[~np.isin(walked, later)] = np.nan
-    forecast, truth, walk = _walk(model, rows.X, y, rows.when, rows.until)
+    own, (forecast, truth, walk) = _walk_since(model, table, at)
     coverages = np.atleast_1d(model.coverage).tolist()
     ends = np.empty((len(coverages), 2, *truth.shape))
     risk = None if model.logs else np.empty((2, *truth.shape))
@@ -152,7 +166,6 @@ def online_bands(model: ConformalRegressor, table: Table, at: Any) -> Bands:
             ends[i, :, today] = then._interval(part, i)
         if risk is not None:
             risk[:, today] = risk_of(part, tails_of(then.residuals_, RISK))
-    own = np.searchsorted(walked, at)
     return Bands(
         ends={c: of_main(pair[:, own]) for c, pair in zip(coverages, ends, strict=True)},
         var=None if risk is None else of_main(risk[:, own])[0],
@@ -208,13 +221,32 @@ def since_calibration(model: ConformalRegressor, table: Table) -> NDArray[np.int
     return np.flatnonzero(table.when.to_numpy() > model.last_[0])
 
 
-def _part(forecast: Forecast, rows: Any) -> Forecast:
-    return Forecast(*(values[rows] for values in forecast))
+def _walk_since(model: ConformalRegressor, table: Table, at: Any) -> tuple[Any, Walk]:
+    """Walk through all rows since the calibration; return where the rows ``at`` are among them."""
+    later = since_calibration(model, table)
+    walked = np.union1d(at, later[later <= at[-1]])
+    rows = table.rows(walked)
+    assert rows.when is not None
+    y = np.array(table.y, dtype=float)[walked]
+    y[~np.isin(walked, later)] = np.nan
+    return np.searchsorted(walked, at), _walk(model, rows.X, y, rows.when, rows.until)
+
+
+def _ends(forecast: Said, truth: Floats, walk: Steps, place: int) -> Floats:
+    """Return both ends of one coverage, as they were on each date."""
+    ends = np.empty((2, *truth.shape))
+    for today, then in walk:
+        ends[:, today] = then._interval(_part(forecast, today), place)
+    return ends
+
+
+def _part(forecast: Said, rows: Any) -> Said:
+    return Said(*(values[rows] for values in forecast))
 
 
 def _walk(
     model: ConformalRegressor, X: Any, y: ArrayLike, when: ArrayLike, until: ArrayLike | None
-) -> tuple[Forecast, Floats, Iterator[tuple[slice, ConformalRegressor]]]:
+) -> Walk:
     """Return forecasts, outcomes, and for each date its rows with the model as it was then.
 
     Outcomes are learnt together if they became known together, whatever dates the table has: rows

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -10,49 +10,27 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fintech_dl.cards import Split, duration
+from fintech_dl.cards import Split, nearest
 from fintech_dl.errors import DataError, UsageError
-from fintech_dl.evaluation.cuts import Positions, is_classes, random_cut, random_folds
+from fintech_dl.evaluation.cuts import random_cut, random_folds
+from fintech_dl.evaluation.fold import Fold as Fold
+from fintech_dl.evaluation.fold import check_fold
 from fintech_dl.evaluation.purging import clear_of_test
+from fintech_dl.evaluation.split_times import (
+    end_of_last_full_day,
+    length_of,
+    next_day,
+    start_of,
+)
 from fintech_dl.table import Table
 
 SHUFFLED = (
     'these rows have times and must not be shuffled; use kind = "holdout", "prequential" or '
     '"purged_kfold"'
 )
-TIMED = ("train", "test", "start", "remove_known")  # keys of a split that need times
+TIMED = ("train", "test", "start", "apart", "remove_known")  # keys of a split that need times
 
 Bounds = tuple[pd.Timestamp, pd.Timestamp, pd.Timestamp, pd.Timestamp]
-
-
-@dataclass(frozen=True, eq=False)
-class Fold:
-    """One pair of training and test rows.
-
-    Attributes
-    ----------
-    name : str
-        ``"fold 1"`` is the latest of a prequential split, the earliest of a k-fold.
-    train, test : int arrays
-        Positions in the table, increasing.
-    train_from, train_to, test_from, test_to : Timestamp or None
-        Where the windows begin and end; an end is the first moment that no longer belongs to the
-        window. None where the rows have no time.
-    purged : int
-        Training rows left out because their labels reach into the test.
-    removed_known : int
-        Test rows left out because whom they are about was a known fraud case already.
-    """
-
-    name: str
-    train: Positions
-    test: Positions
-    train_from: pd.Timestamp | None = None
-    train_to: pd.Timestamp | None = None
-    test_from: pd.Timestamp | None = None
-    test_to: pd.Timestamp | None = None
-    purged: int = 0
-    removed_known: int = 0
 
 
 def folds(table: Table, split: Split) -> list[Fold]:
@@ -79,7 +57,7 @@ def folds(table: Table, split: Split) -> list[Fold]:
     Examples
     --------
     >>> import pandas as pd
-    >>> from fintech_dl.cards import Split, duration
+    >>> from fintech_dl.cards import Split, duration, nearest
     >>> from fintech_dl.evaluation.splits import folds
     >>> from fintech_dl.table import Table
     >>> when = pd.Series(pd.date_range("2024-01-01", periods=40, freq="12h"))
@@ -99,6 +77,8 @@ def folds(table: Table, split: Split) -> list[Fold]:
         return purged_kfold(table, split)
     if split.kind == "shuffled_kfold":
         return shuffled_kfold(table, split)
+    if split.kind == "published":
+        return [published(table, split)]
     if table.when is not None:
         return [time_holdout(table, split)]
     _refuse_times(split, "this table has none; set test_fraction")
@@ -108,9 +88,9 @@ def folds(table: Table, split: Split) -> list[Fold]:
 def time_holdout(table: Table, split: Split) -> Fold:
     """Train on the past, test on the latest rows: of length ``test``, else a fraction of the rows.
 
-    With a length, the test ends with the last full day of the data (or follows ``start`` +
-    ``train`` + ``gap``). Without one, the test is the last ``test_fraction`` of the rows; rows of
-    one moment stay together.
+    With a length, the test ends with the last full day of the data, or as long before it as the
+    rows told ``apart`` take (or follows ``start`` + ``train`` + ``gap``). Without one, the test is
+    the last ``test_fraction`` of the rows; rows of one moment stay together.
 
     Raises
     ------
@@ -118,15 +98,18 @@ def time_holdout(table: Table, split: Split) -> Fold:
         As ``folds``.
     """
     when = _times(table, split)
-    gap = _length(split, "gap")
-    first, end = when.iloc[0], _next_day(when.iloc[-1])
+    gap = length_of(split, "gap")
+    first, end = when.iloc[0], next_day(when.iloc[-1])
+    if split.apart and not split.test:
+        raise UsageError('split.apart needs a test of some length; set split.test, such as "30d"')
     if split.test:
-        test = _length(split, "test")
+        test = length_of(split, "test")
         if split.start and split.train:
-            test_from = _start(split, when) + _length(split, "train") + gap
+            test_from = start_of(split, when) + length_of(split, "train") + gap
             end = test_from + test
         else:
-            end = _end_of_last_full_day(when)
+            end = end_of_last_full_day(when)
+            end -= length_of(split, "apart") if split.apart else pd.Timedelta(0)
             test_from = end - test
     else:
         if not 0 < split.test_fraction < 1:
@@ -138,9 +121,9 @@ def time_holdout(table: Table, split: Split) -> Fold:
     train_to = test_from - gap
     train_from = first
     if split.start:
-        train_from = _start(split, when)
+        train_from = start_of(split, when)
     elif split.train:
-        train_from = train_to - _length(split, "train")
+        train_from = train_to - length_of(split, "train")
     return _fold(table, "holdout", (train_from, train_to, test_from, end), split)
 
 
@@ -162,11 +145,11 @@ def prequential(table: Table, split: Split) -> list[Fold]:
     Le Borgne et al., Reproducible Machine Learning for Credit Card Fraud Detection (2022), s5.3.
     """
     when = _times(table, split)
-    train, gap, test = (_length(split, name) for name in ("train", "gap", "test"))
+    train, gap, test = (length_of(split, name) for name in ("train", "gap", "test"))
     if split.folds < 1:
         raise UsageError(f"split.folds: got {split.folds}, allowed: 1 or more")
-    latest = _end_of_last_full_day(when) - test - gap - train
-    start = _start(split, when) if split.start else latest
+    latest = end_of_last_full_day(when) - test - gap - train
+    start = start_of(split, when) if split.start else latest
     found = []
     for number in range(split.folds):
         train_to = start + train - number * test
@@ -194,7 +177,7 @@ def purged_kfold(table: Table, split: Split) -> list[Fold]:
     Lopez de Prado, Advances in Financial Machine Learning (2018), ch. 7.
     """
     when = _times(table, split, embargo=True)
-    gap, embargo = _length(split, "gap"), _length(split, "embargo")
+    gap, embargo = length_of(split, "gap"), length_of(split, "embargo")
     if split.folds < 2:
         raise UsageError(f"split.folds: got {split.folds}, a k-fold split needs 2 or more")
     if split.remove_known:
@@ -202,7 +185,7 @@ def purged_kfold(table: Table, split: Split) -> list[Fold]:
             'split.remove_known needs training before the test; use kind = "prequential"'
         )
     starts = [int(np.ceil(i * len(when) / split.folds)) for i in range(split.folds)]
-    edges = [when.iloc[i] for i in starts] + [_next_day(when.iloc[-1])]
+    edges = [when.iloc[i] for i in starts] + [next_day(when.iloc[-1])]
     until = when if table.until is None else table.until
     found = []
     for number, (test_from, test_to) in enumerate(pairwise(edges)):
@@ -220,7 +203,7 @@ def purged_kfold(table: Table, split: Split) -> list[Fold]:
             test_to=test_to,
             purged=int(outside.sum() - clear.sum()),
         )
-        _check(table, fold)
+        check_fold(table, fold)
         found.append(fold)
     return found
 
@@ -244,8 +227,35 @@ def shuffled_kfold(table: Table, split: Split, seed: int = 0) -> list[Fold]:
     parts = enumerate(random_folds(table, split.folds, seed), 1)
     found = [Fold(f"fold {number}", train, test) for number, (train, test) in parts]
     for fold in found:
-        _check(table, fold)
+        check_fold(table, fold)
     return found
+
+
+def published(table: Table, split: Split) -> Fold:
+    """Take training and test as the data come divided: the column that ``column`` names says so.
+
+    For data whose publisher fixed the test, so that results compare with others'. Rows that are
+    neither ``"train"`` nor ``"test"`` are left out.
+
+    Raises
+    ------
+    UsageError
+        The table sets no such column aside, or a key of the split needs times.
+    DataError
+        As ``folds``.
+    """
+    _refuse_times(split, "a published division is taken as it is")
+    beside = [] if table.aside is None else [str(name) for name in table.aside]
+    if table.aside is None or split.column not in beside:
+        raise UsageError(
+            f"split.column: {split.column!r} is no column that [table] sets aside; "
+            f"{nearest(split.column, beside)}"
+        )
+    part = table.aside[split.column].astype("str")
+    train, test = (np.flatnonzero(part == name) for name in ("train", "test"))
+    fold = Fold(name="published", train=train, test=test)
+    check_fold(table, fold)
+    return fold
 
 
 def random_holdout(table: Table, test_fraction: float = 0.25, seed: int = 0) -> Fold:
@@ -265,7 +275,7 @@ def random_holdout(table: Table, test_fraction: float = 0.25, seed: int = 0) -> 
         raise UsageError(f"split.test_fraction: got {test_fraction}, allowed: above 0, below 1")
     train, test = random_cut(table, np.arange(len(table)), test_fraction, seed)
     fold = Fold(name="holdout", train=train, test=test)
-    _check(table, fold)
+    check_fold(table, fold)
     return fold
 
 
@@ -273,7 +283,7 @@ def _fold(table: Table, name: str, bounds: Bounds, split: Split) -> Fold:
     """Make the fold whose windows are ``bounds``; purge, remove known cases, check."""
     train_from, train_to, test_from, test_to = bounds
     when = _times(table, split)
-    begin, end = when.iloc[0].normalize(), _next_day(when.iloc[-1])
+    begin, end = when.iloc[0].normalize(), next_day(when.iloc[-1])
     if train_from < begin or test_to > end:
         raise DataError(
             f"{name}: training would begin {train_from} and the test would end {test_to}, but the "
@@ -291,7 +301,11 @@ def _fold(table: Table, name: str, bounds: Bounds, split: Split) -> Fold:
         test, removed = test & ~cases, int(cases.sum())
     at = np.flatnonzero(train), np.flatnonzero(test)
     fold = Fold(name, *at, *bounds, purged=purged, removed_known=removed)
-    _check(table, fold)
+    if split.apart:
+        apart_to = test_to + length_of(split, "apart")
+        later = np.flatnonzero((when >= test_to) & (when < apart_to))
+        fold = replace(fold, apart=later, apart_to=apart_to)
+    check_fold(table, fold)
     return fold
 
 
@@ -305,35 +319,6 @@ def _known_cases(table: Table, since: pd.Timestamp) -> NDArray[np.bool_]:
     return np.asarray(known_since <= table.when.dt.normalize(), dtype=bool)
 
 
-def _check(table: Table, fold: Fold) -> None:
-    """Raise unless training and test have rows and, in a classification, more than one class."""
-    for part, at, begin, end, left_out, why in (
-        ("training", fold.train, fold.train_from, fold.train_to, fold.purged, "labels unknown"),
-        ("test", fold.test, fold.test_from, fold.test_to, fold.removed_known, "known cases"),
-    ):
-        window = "" if begin is None else f" from {begin} to {end}"
-        rest = f" ({left_out} left out: {why})" if left_out else ""
-        if len(at) == 0:
-            raise DataError(
-                f"{fold.name}: no {part} rows{window}{rest}; choose other lengths, dates or horizon"
-            )
-        if table.y is None:
-            continue
-        if (missing := int(table.y.iloc[at].isna().sum())) > 0:
-            raise DataError(
-                f"{fold.name}: {missing} of {len(at)} {part} rows{window} have no label; "
-                "leave them out before splitting"
-            )
-        if is_classes(table.y):
-            counts = table.y.iloc[at].value_counts()
-            if len(counts) < 2:
-                raise DataError(
-                    f"{fold.name}: all {len(at)} {part} rows{window} have the label "
-                    f"{counts.index[0]}{rest}; both classes are needed, choose longer lengths "
-                    "or other dates"
-                )
-
-
 def _times(table: Table, split: Split, embargo: bool = False) -> pd.Series[Any]:
     """Return the table's times, or say what is missing or superfluous for this kind of split."""
     if table.when is None:
@@ -342,7 +327,9 @@ def _times(table: Table, split: Split, embargo: bool = False) -> pd.Series[Any]:
         )
     if len(table) == 0:
         raise DataError("the table has no rows to split")
-    if not embargo and _length(split, "embargo") > pd.Timedelta(0):
+    if split.apart and split.kind != "holdout":
+        raise UsageError(f'split.apart goes with kind = "holdout", not with {split.kind!r}')
+    if not embargo and length_of(split, "embargo") > pd.Timedelta(0):
         raise UsageError(
             f"split.embargo is of no use with kind = {split.kind!r}, where no training follows the "
             "test; set split.gap"
@@ -353,48 +340,3 @@ def _times(table: Table, split: Split, embargo: bool = False) -> pd.Series[Any]:
 def _refuse_times(split: Split, why: str) -> None:
     if given := [key for key in TIMED if getattr(split, key)]:
         raise UsageError(f"split.{given[0]} needs times and {why}")
-
-
-def _length(split: Split, name: str) -> pd.Timedelta:
-    """Return a length of time of the split, such as ``"7d"``."""
-    try:
-        length = pd.Timedelta(duration(getattr(split, name)))
-    except UsageError as error:
-        raise UsageError(f"split.{name}: {error}") from error
-    if length <= pd.Timedelta(0) and name in ("train", "test"):
-        raise UsageError(f"split.{name}: must be longer than 0, got {getattr(split, name)!r}")
-    return length
-
-
-def _start(split: Split, when: pd.Series[Any]) -> pd.Timestamp:
-    """Return ``split.start`` as a time inside the data."""
-    try:
-        start = pd.Timestamp(split.start)
-    except ValueError as error:
-        raise UsageError(
-            f'split.start: got {split.start!r}; give a date such as "2018-07-25"'
-        ) from error
-    if when.dt.tz is not None and start.tzinfo is None:
-        start = start.tz_localize(when.dt.tz)
-    if not when.iloc[0].normalize() <= start <= when.iloc[-1]:
-        raise DataError(
-            f"split.start: {split.start} lies outside the data, which run from {when.iloc[0]} to "
-            f"{when.iloc[-1]}"
-        )
-    return start
-
-
-def _next_day(moment: pd.Timestamp) -> pd.Timestamp:
-    return moment.normalize() + pd.Timedelta(days=1)
-
-
-def _end_of_last_full_day(when: pd.Series[Any]) -> pd.Timestamp:
-    """Return the end of the last day whose rows go on as late as those of the days before.
-
-    One hour earlier than the median of the days before still counts as late.
-    """
-    days = when.dt.normalize()
-    ends = (when - days).groupby(days).max()
-    usual = ends.iloc[:-1].median() if len(ends) > 1 else ends.iloc[-1]
-    full = ends.iloc[-1] >= usual - pd.Timedelta(hours=1)
-    return _next_day(when.iloc[-1]) if full else days.iloc[-1]

@@ -25,11 +25,13 @@ from fintech_dl.evaluation.tables import Table, listed, name_cell, rate, table
 from fintech_dl.evaluation.wording import (
     MISSING,
     clean,
+    count,
     decimals,
     interval,
     interval_decimals,
     is_number,
     metric,
+    moment,
     number,
     p_value,
     percent,
@@ -115,6 +117,7 @@ def results(record: Record) -> Record:
             *((metric(n).short, _plain(n, words(record))) for n in names),
             *forecast.glossary(record),
         ],
+        "apart": _apart(record, names),
         "folds": folds[:1],
         "more_folds": folds[1:],
         "tests": _tests(record, [t for t in tests if t.get("metric") == main]),
@@ -151,6 +154,27 @@ def _telling(values: Sequence[Any]) -> int:
         if len({number(v, places + more) for v in different}) == len(different):
             return places + more
     return places
+
+
+def _apart(record: Record, names: Sequence[str]) -> Record:
+    """Return what came after the test and is in no verdict: a sentence, and all models on it."""
+    folds, w = (record.get("protocol") or {}).get("folds") or [{}], words(record)
+    models = [m | {"metrics": m["apart"]} for m in ran(record) if m.get("apart")]
+    late = folds[0].get("apart") or {}
+    if not models or not late:
+        return {}
+    share = ""
+    if is_number(late.get("positives")) and late["rows"]:
+        share = f", {percent(late['positives'] / late['rows'])} of them {w['positives']}"
+    text = (
+        f"After the test came {count(late['rows'])} {w['rows']}, from {moment(late['from'])} to "
+        f"{moment(late['to'])}{share}. Their labels had less time to show than those of the test, "
+        "so that they are told apart: no verdict, interval or decision counts them."
+    )
+    columns = [column(models, name) for name in names]
+    rows = [[name_cell(m), *(cells[i] for cells in columns)] for i, m in enumerate(models)]
+    head = ["model", *(metric(n).short for n in names)]
+    return {"text": text, "table": table(f"On {w['rows']} after the test", head, rows)}
 
 
 def _by_fold(record: Record, name: str) -> Table | None:

@@ -77,9 +77,10 @@ def validate(
     -------
     dict
         JSON-plain: ``rows``, ``cutoff``, ``discrimination``, ``calibration``, ``challenger``,
-        ``fairness``, ``segments``, ``vintages``, ``ranks``, ``stability``, ``leakage``,
-        ``sensitivity``, ``reasons`` and ``triggers``; None or empty where the run has nothing for
-        it. Folds are taken together, but for the last six, which are of the latest fold.
+        ``fairness``, ``segments``, ``vintages``, ``apart`` (vintages after the test), ``ranks``,
+        ``stability``, ``leakage``, ``sensitivity``, ``reasons`` and ``triggers``; None or empty
+        where the run has nothing for it. Folds are taken together, but for ``apart`` and the last
+        six, which are of the latest fold.
 
     Raises
     ------
@@ -102,11 +103,14 @@ def validate(
         raise DataError(f"[validation] approval_rate = {asked:g}: {error}") from error
     money = _exposure(validation, table, rows.rows)
     scale = _scale(validation.grades)
-    vintages, ranks = None, None
+    vintages, ranks, young = None, None, None
     if table.when is not None:
         period = periods(table.when.iloc[rows.rows], validation.vintage)
         vintages = by_segment(rows.y, rows.p, period, weight=rows.weight, seed=seed)
         ranks = rank_stability(rows.y, grade(rows.p, scale), period, weight=rows.weight)
+        if (later := own.apart) is not None:
+            period = periods(table.when.iloc[parts[0].apart], validation.vintage)
+            young = by_segment(later.y, later.score, period, weight=later.weight, seed=seed)
     found = {
         "rows": len(rows.y),
         "cutoff": {
@@ -133,6 +137,7 @@ def validate(
             for name in validation.segments
         },
         "vintages": vintages,
+        "apart": young,
         "ranks": ranks,
         "stability": shift_since_training(own, table, parts[0], validation.vintage),
         "leakage": leakage(table, parts[0], validation.protected),

@@ -9,10 +9,13 @@ from fintech_dl.evaluation.blocks import Block, charted, folded, pairs, said, ta
 from fintech_dl.evaluation.reading import Record, words
 from fintech_dl.evaluation.wording import clean, count, is_number, number, percent
 
+YOUNG = "Vintages after the test, told apart: their defaults had too little time to show"
+
 
 def performance(record: Record, given: Record) -> list[Block]:
     """Return how well the model ranked rows it had not seen, all and by vintage."""
     before, vintages = given["leakage"]["trained_before"], given.get("vintages")
+    young = given.get("apart")
     results = standings.results(record)
     told = {
         True: "Out of time: the model was tested on rows decided after all it learned from.",
@@ -36,6 +39,7 @@ def performance(record: Record, given: Record) -> list[Block]:
         *(tabled(t) for t in results.get("folds") or []),
         charted([drawn.gini_by(vintages, "Gini by vintage")] if vintages else []),
         tabled(made.of_segments(vintages, "By vintage") if vintages else None),
+        tabled(made.of_segments(young, YOUNG) if young else None),
         tabled(
             tables.table(
                 "Whether worse grades defaulted more (Kendall's tau, 1 is yes)", head, ranks

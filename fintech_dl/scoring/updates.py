@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fintech_dl.cards import Forecast, duration
 from fintech_dl.evaluation.intervals import ConformalRegressor
 from fintech_dl.evaluation.metrics import Floats
-from fintech_dl.evaluation.online import of_main, online_bands, since_calibration
+from fintech_dl.evaluation.online import of_main, online_ends, since_calibration
 from fintech_dl.table import Table
 
 Facts = dict[str, Any]
@@ -55,7 +55,7 @@ def intervals_of(
     found = _learnt(model, table, at)
     if not found["complete"]:
         _warn(found, history)
-    return *online_bands(model, table, at).ends[forecast.coverage], found
+    return *online_ends(model, table, at, forecast.coverage), found
 
 
 def _learnt(model: ConformalRegressor, table: Table, at: NDArray[np.intp]) -> Facts:

@@ -475,6 +475,13 @@ def test_data_get_prices(service, command, tmp_path):
     assert (code, found["rows"], found["tickers"][0]["status"]) == (0, 40, "ok")
     written = pd.read_parquet(out)
     assert written["close"].tolist() == [100.0 + i for i in range(40)]
+    asked = service.asked.copy()
+    new = ("data", "get", "prices", "--tickers", "AAA", *span, "--max-age", "0d", "-o")
+    for taken, told in ((out, "exists already"), (tmp_path / "p.txt", "expected a file")):
+        code, _, err = command(*new, taken)
+        assert code == 2
+        assert told in err
+    assert service.asked == asked  # the file is checked before anything is asked for
     code, said, _ = command(
         "data", "get", "prices", "--tickers", "AAA", *span, "--vintage", found["vintage"], "--quiet"
     )

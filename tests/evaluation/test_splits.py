@@ -12,6 +12,7 @@ from fintech_dl.table import Table
 
 DAY = pd.Timedelta("1D")
 START = pd.Timestamp("2018-04-01")
+WEEKS = {"train": "7d", "gap": "7d", "test": "7d"}
 
 
 def transactions(days=42, n=4000, delay="7d", seed=0):
@@ -29,8 +30,37 @@ def transactions(days=42, n=4000, delay="7d", seed=0):
 
 
 def prequential(**given):
-    lengths = {"train": "7d", "gap": "7d", "test": "7d"}
-    return Split(kind="prequential", **(lengths | given))
+    return Split(kind="prequential", **(WEEKS | given))
+
+
+@pytest.mark.parametrize("start", ["", "2018-04-08"])
+def test_rows_after_the_test_are_told_apart(start):
+    table = transactions()
+    given = {"kind": "holdout", "train": "14d", "gap": "7d", "test": "7d", "start": start}
+    (fold,) = folds(table, Split(**given, apart="5d"))
+    end = pd.Timestamp("2018-05-06") if start else START + 37 * DAY
+    assert (fold.test_to, fold.apart_to) == (end, end + 5 * DAY)
+    later = ((table.when >= end) & (table.when < end + 5 * DAY)).to_numpy()
+    assert fold.apart.tolist() == np.flatnonzero(later).tolist()
+    at = fold.test_to - 28 * DAY
+    (alone,) = folds(table, Split(**given | {"start": at.isoformat()}))
+    assert not len(alone.apart)
+    assert alone.train.tolist() == fold.train.tolist()
+    assert alone.test.tolist() == fold.test.tolist()
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "told"),
+    [
+        ({"test_fraction": 0.2}, UsageError, "split.apart needs a test of some length"),
+        ({**WEEKS, "start": "2018-04-22"}, DataError, "no apart rows from 2018-05-13"),
+        ({"test": "7d", "kind": "purged_kfold", "folds": 3}, UsageError, "apart goes with kind"),
+        ({"test": "7d", "train": "7d", "kind": "prequential"}, UsageError, "apart goes with kind"),
+    ],
+)
+def test_what_cannot_be_told_apart_is_refused(given, error, told):
+    with pytest.raises(error, match=told):
+        folds(transactions(), Split(**{"kind": "holdout", "apart": "5d"} | given))
 
 
 def test_prequential_equals_a_loop_over_days():

@@ -7,6 +7,7 @@ from sklearn.dummy import DummyRegressor
 
 from fintech_dl import ConformalRegressor
 from fintech_dl.cards import Forecast, Intervals
+from fintech_dl.evaluation.online import online_bands
 from fintech_dl.scoring.updates import intervals_of
 from fintech_dl.table import Table
 
@@ -42,6 +43,14 @@ def test_a_whole_history_is_learnt_without_a_word(model, recwarn):
     }
     assert not recwarn
     assert (high - low) > 1.5 * np.subtract(*model.predict_interval(TABLE.X.iloc[:1])[::-1])
+
+
+def test_learning_intervals_are_those_of_a_run_to_the_bit(model):
+    at = np.arange(45, 60)
+    low, high, _ = intervals_of(model, CARD, "5d", TABLE, at)
+    told = online_bands(model, TABLE, at).ends[CARD.coverage]
+    assert (low.tolist(), high.tolist()) == tuple(end.tolist() for end in told)
+    assert len(np.unique(high - low)) > 5
 
 
 def test_without_outcomes_intervals_stay_as_calibrated_and_that_is_said(model):
