@@ -32,7 +32,8 @@ contract: $(BIN)/installed-dev
 	@for backend in tensorflow jax; do \
 	  KERAS_BACKEND=$$backend FINTECH_DL_CONTRACT=all \
 	    $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal \
-	    tests/test_contract.py tests/estimators/test_laws.py $(ARGS) || exit 1; \
+	    tests/test_contract.py tests/estimators/test_laws.py tests/estimators/test_members.py \
+	    $(ARGS) || exit 1; \
 	done
 
 check: lint types floors docs

@@ -7,14 +7,20 @@ from sklearn.base import clone
 from sklearn.utils.estimator_checks import estimator_checks_generator, parametrize_with_checks
 
 from fintech_dl import (
+    AER,
     CNN,
     GRU,
     LSTM,
     MLP,
     RNN,
     TCN,
+    VAE,
     Autoencoder,
+    DeepSVDD,
+    DenoisingAutoencoder,
+    DiffusionAutoencoder,
     FTTransformer,
+    MultiView,
     NeuralClassifier,
     NeuralDetector,
     NeuralEncoder,
@@ -26,6 +32,7 @@ from fintech_dl import (
     NLinear,
     RealMLP,
     Scorecard,
+    ScoreMatching,
     TabM,
     Transformer,
     TSMixer,
@@ -60,7 +67,14 @@ OTHERS = [
     NeuralClassifier(network=NHiTS(hidden=16), **FAST),
     NeuralClassifier(network=TSMixer(dropout=0.0), **FAST),
     NeuralDetector(network=Autoencoder(kind="cnn", units=8, code=2), **FAST),
+    NeuralDetector(network=DenoisingAutoencoder(units=8, code=2), **FAST),
+    NeuralEncoder(network=VAE(units=8, code=2), **FAST),
+    NeuralDetector(network=DiffusionAutoencoder(units=8), **FAST),
+    NeuralDetector(network=MultiView(units=8, dropout=0.0), **FAST),
+    NeuralDetector(network=ScoreMatching(units=8, blocks=1, dropout=0.0), **FAST),
+    NeuralDetector(network=DeepSVDD(units=8, code=2), **FAST),
     NeuralDetector(network=Autoencoder(kind="lstm", units=8, code=2), **FAST),
+    NeuralDetector(network=AER(units=4), **FAST),
 ]
 IN_OTHER_ESTIMATORS = [
     NeuralRegressor(network=TabM(k=4, units=16, embedding="periodic"), **FAST),

@@ -235,7 +235,7 @@ class NeuralEstimator(ModelHolder):
             return None
         outputs = self._raw(rows)
         if self._ranked:
-            self.quantiles_ = quantiles_of(outputs[:, weight > 0])
+            self.quantiles_ = quantiles_of(outputs[:, weight > 0], weight[weight > 0])
         if folds:
             self.oof_ = out_of_fold(folds, outputs, self._finished)
         return outputs
@@ -338,10 +338,10 @@ class NeuralEstimator(ModelHolder):
         if same and resume and ends:  # a schedule that has run out would leave a rate of nothing
             live.trainer.restart()
         if not same:
-            function = RowFunction(live.model, self._objective(network))
+            function = RowFunction(live.model, self._objective(network), self._trimming(network))
             live.trainer = Trainer(function, settings, len(shares))
             live.used, live.ends = used, ends
-        begins = []
+        begins, trimming = [], live.trainer.objective.trimming
         for j, share in enumerate(shares):
             if resume and len(shares) > 1:
                 if live.trainer.began:
@@ -355,6 +355,8 @@ class NeuralEstimator(ModelHolder):
                 live.model.get_layer("encoding").adapt(seen, share.weight)
                 network.adapt(live.model, seen, aim, share.weight)
                 self._adapt(live.model, seen, aim, share.weight)
+            if trimming is not None:
+                trimming.begin(steps * settings["epochs"])
             begins.append(live.trainer.read())
         live.trainer.begin(begins, steps * settings["epochs"], settings["learning_rate"])
         return live

@@ -187,9 +187,7 @@ def _slopes(estimator: Any) -> tuple[Callable[..., Any], Any, Any]:
         parts["outputs"] = line.input[0]
     same = [name for name, part in parts.items() if part is encoding.output]
     rest = k.Model(encoding.output, {n: part for n, part in parts.items() if n not in same})
-
-    def after(z: Any) -> Any:
-        return {**rest(z), **dict.fromkeys(same, z)}
+    after = _After(model, lambda z: {**rest(z), **dict.fromkeys(same, z)})
 
     def score(z: Any) -> Any:
         return after(z)["outputs"][:, 0] if scored else network.anomaly_score(after, z)
@@ -206,6 +204,20 @@ def _slopes(estimator: Any) -> tuple[Callable[..., Any], Any, Any]:
         return ops.concatenate([value[:, None], moved], axis=1)
 
     return slopes, encoding, line
+
+
+class _After:
+    """A model from its encoded inputs on, as a network's score asks for it."""
+
+    def __init__(self, model: Any, parts: Callable[[Any], Any]) -> None:
+        self.model, self.parts = model, parts
+
+    def __call__(self, z: Any) -> Any:
+        return self.parts(z)
+
+    def get_layer(self, name: str) -> Any:
+        """Return a layer of the model; that of the encoding is behind it."""
+        return (lambda z: z) if name == "encoding" else self.model.get_layer(name)
 
 
 def _value_and_gradient(function: Callable[[Any], Any], z: Any) -> tuple[Any, Any]:

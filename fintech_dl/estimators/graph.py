@@ -64,9 +64,7 @@ def parts(model: Any) -> tuple[NeuralEstimator, list[Any], Any] | None:
     >>> parts(DummyClassifier()) is None
     True
     """
-    calibration, model = None, _inside(model)
-    if isinstance(model, CalibratedClassifierCV) and isinstance(model.estimator, FrozenEstimator):
-        calibration, model = model, model.estimator.estimator
+    model, calibration = _inside(model)
     steps: list[Any] = []
     if isinstance(model, Pipeline):
         steps = [step for _, step in model.steps[:-1] if step not in (None, "passthrough")]
@@ -76,18 +74,21 @@ def parts(model: Any) -> tuple[NeuralEstimator, list[Any], Any] | None:
 
 def before(model: Any) -> Any:
     """Return the part of a model that turns raw rows into what its network takes, if any."""
-    model = _inside(model)
-    if isinstance(model, CalibratedClassifierCV):
-        model = model.estimator.estimator
+    model, _ = _inside(model)
     return model[:-1] if isinstance(model, Pipeline) and len(model) > 1 else None
 
 
-def _inside(model: Any) -> Any:
-    """Return what split conformal intervals lie around: they leave its forecasts as they are."""
+def _inside(model: Any) -> tuple[Any, Any]:
+    """Return what a calibration lies around, and the calibration; also without split intervals.
+
+    These leave the forecasts inside as they are.
+    """
     kept = getattr(model, "estimator_", None)
     if isinstance(kept, FrozenEstimator) and getattr(model, "method", "") == "split":
-        return kept.estimator
-    return model
+        model = kept.estimator
+    if isinstance(model, CalibratedClassifierCV) and isinstance(model.estimator, FrozenEstimator):
+        return model.estimator.estimator, model
+    return model, None
 
 
 def describe(model: Any) -> dict[str, Any]:
@@ -124,7 +125,8 @@ def describe(model: Any) -> dict[str, Any]:
         record["target_scale"] = estimator.target_scale_.tolist()
         record["log"] = isinstance(estimator, NeuralVolatilityRegressor)
     elif isinstance(estimator, NeuralDetector):
-        record["offset"] = float(estimator.offset_)
+        offset = getattr(estimator, "offset_", None)
+        record["offset"] = None if offset is None else float(offset)
     try:
         plain: dict[str, Any] = json.loads(json.dumps(record, allow_nan=False))
     except (TypeError, ValueError) as error:

@@ -60,7 +60,11 @@ def in_turn(shares: Sequence[Share]) -> list[tuple[np.ndarray, np.ndarray]]:
     """
     codes = [share.groups for share in shares if share.groups is not None]
     if not codes:
-        return [(share.rows, share.weight) for share in shares]
+        once = [1 if share.turns is None else share.turns for share in shares]
+        return [
+            (share.rows.repeat(n), share.weight.repeat(n))
+            for share, n in zip(shares, once, strict=True)
+        ]
     longest, found = max(int(np.bincount(own).max()) for own in codes), []
     for share, own in zip(shares, codes, strict=True):
         at, weights = whole_groups(own, share.weight, longest)

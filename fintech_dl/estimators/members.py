@@ -16,13 +16,29 @@ GRID = 1 / (1 + np.exp(-np.linspace(-12, 12, 1025)))
 class Share:
     """What one member is trained on: positions of rows, their weights, and its seed.
 
-    ``groups``, the number of each row's group, is there where batches are of whole groups.
+    ``groups``, the number of each row's group, is there where batches are of whole groups;
+    ``turns``, how often an epoch takes each row, where that is not once.
     """
 
     seed: int
     rows: np.ndarray
     weight: np.ndarray
     groups: np.ndarray | None = None
+    turns: np.ndarray | None = None
+
+
+def turns_of(rare: np.ndarray) -> np.ndarray:
+    """Return how often an epoch takes each row, so that rare rows are about half of those taken.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fintech_dl.estimators.members import turns_of
+    >>> turns_of(np.array([False, True, False, False, False]))
+    array([1, 4, 1, 1, 1])
+    """
+    often = max(1, round(float((~rare).sum() / max(rare.sum(), 1))))
+    return np.where(rare, often, 1)
 
 
 def count_steps(shares: Sequence[Share], batch_size: int) -> int:
@@ -39,6 +55,8 @@ def count_steps(shares: Sequence[Share], batch_size: int) -> int:
     for share in shares:
         n = len(share.rows if share.groups is None else np.unique(share.groups))
         size = max(1, round(batch_size * n / len(share.rows)))
+        if share.turns is not None:
+            n, size = int(share.turns.sum()), batch_size
         found.append(math.ceil(n / size))
     return max(found)
 
@@ -102,18 +120,30 @@ def average(outputs: np.ndarray, how: str, quantiles: np.ndarray | None = None) 
     return averaged
 
 
-def quantiles_of(outputs: np.ndarray) -> np.ndarray:
+def quantiles_of(outputs: np.ndarray, weight: np.ndarray | None = None) -> np.ndarray:
     """Return each member's quantiles of its outputs on the training rows, for averaging by rank.
+
+    A row of weight 2 counts as two equal rows do: ranks are shares of the weight below.
 
     Parameters
     ----------
     outputs : ndarray of shape (n_members, n_rows, width)
+    weight : ndarray of shape (n_rows,), optional
+        Above 0.
 
     Returns
     -------
     ndarray of shape (n_members, 1025, width)
     """
-    return np.asarray(np.moveaxis(np.quantile(outputs.astype(np.float64), GRID, axis=1), 0, 1))
+    each = np.ones(outputs.shape[1]) if weight is None else weight
+    found = np.empty((len(outputs), len(GRID), outputs.shape[2]))
+    for member, quantiles in zip(outputs.astype(np.float64), found, strict=True):
+        for i, values in enumerate(member.T):
+            known, at = np.unique(values, return_inverse=True)
+            own = np.bincount(at, weights=each)
+            below = np.cumsum(own) - own
+            quantiles[:, i] = np.interp(GRID, below / max(below[-1], 1e-30), known)
+    return found
 
 
 def _mean_probability(logits: np.ndarray) -> np.ndarray:

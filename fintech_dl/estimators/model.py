@@ -73,6 +73,10 @@ class ModelHolder(BaseEstimator):
         """Return the outputs plus what the estimator adds straight from raw rows: nothing."""
         return outputs
 
+    def _trimming(self, network: Network) -> Any:
+        """Return the layer that weighs the rows of a batch in training: none."""
+        return None
+
     def _shape(self) -> int:
         """Return the number of outputs, if the kind of estimator has targets."""
         return 0

@@ -211,7 +211,7 @@ def _flips(scorer: Scorer, ours: np.ndarray, own: np.ndarray) -> int:
         gap, own_gap = (np.diff(np.sort(p, axis=1)[:, -2:], axis=1)[:, 0] for p in (ours, own))
         differ = ours.argmax(axis=1) != own.argmax(axis=1)
         at_the_cut = np.maximum(gap, own_gap) <= 2 * TOLERANCE
-    elif kind == "detector":
+    elif kind == "detector" and scorer.record["offset"] is not None:
         cut = -scorer.record["offset"]
         differ = (ours[:, 0] > cut) != (own[:, 0] > cut)
         at_the_cut = _relative(np.full_like(own, cut), own)[:, 0] <= TOLERANCE

@@ -39,9 +39,9 @@ class Scorer:
     record : dict
         JSON-plain: ``kind``, ``columns``, ``members``, ``width``, ``average`` and ``quantiles`` (as
         of ``members.average``), ``classes``, ``target_mean`` and ``target_scale``, ``log``
-        (whether predictions are the exponential of the averaged outputs), ``offset``,
-        ``calibration``, and ``steps``: the class names of the scikit-learn steps that come before
-        the network.
+        (whether predictions are the exponential of the averaged outputs), ``offset`` (None where no
+        threshold is set), ``calibration``, and ``steps``: the class names of the scikit-learn steps
+        that come before the network.
     session : onnxruntime.InferenceSession
     """
 
@@ -320,7 +320,7 @@ def _check(record: Mapping[str, Any], session: Any) -> None:
         if not isinstance(record.get("log", False), bool):
             raise ValueError(f"log {record['log']!r}")
     elif kind == "detector":
-        numbers.append(record["offset"])
+        numbers += [] if record["offset"] is None else [record["offset"]]
     if (calibration := record["calibration"]) is not None:
         if kind != "classifier" or width != 1:
             raise ValueError("a calibration of what is no classifier of two classes")

@@ -31,14 +31,17 @@ STEPS_PER_CALL = 512  # so that Ctrl-C is answered within seconds
 class RowFunction(k.Model):
     """A function of (model, arrays of rows) as a model of its own: one result per row."""
 
-    def __init__(self, model: Any, function: Callable[..., Any]) -> None:
+    def __init__(self, model: Any, function: Callable[..., Any], trimming: Any = None) -> None:
         super().__init__()
-        self.inner = RowLayer(model, function)
+        self.inner, self.trimming = RowLayer(model, function), trimming
         self.compiled: Callable[..., Any] | None = None
 
     def call(self, arrays: tuple[Any, ...], training: bool | None = None) -> Any:
         """Return one result per row."""
-        return self.inner(arrays, training=training)
+        found = self.inner(arrays, training=training)
+        if self.trimming is None or not training:
+            return found
+        return found * self.trimming(arrays, training=False)
 
     def infer(self, arrays: tuple[np.ndarray, ...]) -> np.ndarray:
         """Return one result per row of a block: ``predict_on_batch`` without what it adds."""

@@ -98,13 +98,14 @@ def tried(estimator: Any, network: Network, model: Any) -> None:
     for part, result in _told(f"{name}.__call__", model, x).items():
         method = {"features": "__call__", "inputs": "encoding"}.get(part, "head or decode")
         _per_row(result, network, method, one=False)
-    n = estimator._shape()
+    scores = hasattr(estimator, "anomaly_score")
+    n = 1 if scores and network.learns_from_labels else estimator._shape()
     y = None if not n else ops.zeros((ROWS, 1 if is_classifier(estimator) else n))
     if is_classifier(estimator):
         y = ops.cast(y, "int32")
     given = (model, x, y, estimator._row_loss())
     _per_row(called(network, "objective", *given), network, "objective")
-    if hasattr(estimator, "anomaly_score"):
+    if scores:
         _per_row(called(network, "anomaly_score", model, x), network, "anomaly_score")
     for variable, value in zip(model.variables, before, strict=True):  # seeds have moved on
         variable.assign(value)

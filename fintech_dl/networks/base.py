@@ -66,6 +66,8 @@ class Network(BaseEstimator):
 
     block_rows: ClassVar[tuple[int, ...]] = (256, 8192)
     """Row counts of inference blocks between which scores are bit-equal."""
+    learns_from_labels: ClassVar[bool] = False
+    """Whether a detector shows it ``y``: 1 known anomaly, 0 normal, -1 not labelled."""
 
     def check(self) -> None:
         """Raise ValueError for a parameter that its annotation does not allow; ``fit`` calls it."""
@@ -109,6 +111,9 @@ class Network(BaseEstimator):
         sample_weight: np.ndarray | None = None,
     ) -> None:
         """Set weights from training rows, before the first epoch."""
+
+    def settle(self, model: Any, X: np.ndarray) -> None:
+        """Set non-trainable weights from training rows, after the last epoch; detectors only."""
 
     def training(self, n_rows: int) -> Settings:
         """Return the recommended training settings for ``n_rows`` training rows.

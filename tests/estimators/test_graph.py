@@ -26,8 +26,16 @@ from fintech_dl import (
     MLP,
     RNN,
     TCN,
+    VAE,
     Autoencoder,
+    DeepSAD,
+    DeepSVDD,
+    DenoisingAutoencoder,
+    DevNet,
+    DiffusionAutoencoder,
+    DiffusionTime,
     FTTransformer,
+    MultiView,
     Network,
     NeuralClassifier,
     NeuralDetector,
@@ -37,6 +45,7 @@ from fintech_dl import (
     NLinear,
     RealMLP,
     Scorecard,
+    ScoreMatching,
     TabM,
     Transformer,
     TSMixer,
@@ -51,6 +60,7 @@ from fintech_dl.estimators.scorer import BLOCK, open_graph, open_session
 from fintech_dl.evaluation.baselines import score_rows
 from fintech_dl.evaluation.calibration import CalibratedClassifier
 from fintech_dl.networks.backend import keras
+from fintech_dl.networks.multi_view import VIEWS
 
 FAST = {"epochs": 2, "batch_size": 64, "random_state": 0}
 NETWORKS = [
@@ -63,6 +73,7 @@ NETWORKS = [
     Autoencoder(units=8, code=3, noise=0.1),
     Autoencoder(kind="cnn", units=4, code=3, channels=2),
     Autoencoder(kind="lstm", units=4, code=3, channels=2),
+    DevNet(units=8),  # learns from labels alone, which an encoder has none of
     TabM(k=3, units=(8, 8)),
     TabM(k=3, units=8, mini=True, embedding="periodic"),
     Scorecard(bins=4),
@@ -74,6 +85,14 @@ NETWORKS = [
     NLinear(channels=2),
     NHiTS(pooling=(2, 1), hidden=8, channels=2, normalise="volatility"),
     TSMixer(units=8, channels=2),
+    DeepSVDD(units=8, code=3),
+    DeepSAD(units=8, code=3),
+    DenoisingAutoencoder(units=8),
+    VAE(units=8, code=3),
+    DiffusionAutoencoder(units=8, draws=3),
+    DiffusionTime(units=8),
+    MultiView(units=8, views=VIEWS, memory=50, neighbours=2),
+    ScoreMatching(units=8, blocks=1),
 ]
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(400, 6)) * [1, 1e-3, 1e4, 1, 1, 1] + [0, 5, -2e4, 0, 0, 0]
@@ -121,7 +140,7 @@ KINDS = [NeuralClassifier, NeuralRegressor, NeuralDetector]
 
 @pytest.mark.parametrize(
     ("kind", "network"),
-    [*product(KINDS, NETWORKS), *product([NeuralEncoder], [NETWORKS[0], *NETWORKS[-11:]])],
+    [*product(KINDS, NETWORKS), *product([NeuralEncoder], [NETWORKS[0], *NETWORKS[-16:]])],
     ids=lambda value: getattr(value, "__name__", repr(value)),
 )
 def test_every_network_has_a_graph_that_gives_its_own_results(kind, network):

@@ -14,14 +14,22 @@ import pytest
 from sklearn.base import clone
 
 from fintech_dl import (
+    AER,
     CNN,
     GRU,
     LSTM,
     MLP,
     RNN,
     TCN,
+    VAE,
     Autoencoder,
+    DeepSVDD,
+    DenoisingAutoencoder,
+    DevNet,
+    DiffusionAutoencoder,
+    DiffusionTime,
     FTTransformer,
+    MultiView,
     NeuralClassifier,
     NeuralDetector,
     NeuralEncoder,
@@ -33,6 +41,7 @@ from fintech_dl import (
     NLinear,
     RealMLP,
     Scorecard,
+    ScoreMatching,
     TabM,
     Transformer,
     TSMixer,
@@ -40,6 +49,7 @@ from fintech_dl import (
     save,
 )
 from fintech_dl.evaluation.memory import peak_memory
+from fintech_dl.networks.multi_view import VIEWS
 
 NETWORKS = [
     MLP(units=8),
@@ -51,7 +61,7 @@ NETWORKS = [
     Autoencoder(kind="cnn", units=4, code=3, channels=2),
     Autoencoder(kind="lstm", units=4, code=3, channels=2),
     TabM(k=3, units=(8, 8), bins=4),
-    TabM(k=3, units=8, mini=True, embedding="periodic", frequencies=4),
+    TabM(k=3, units=8, mini=True, embedding="both", frequencies=4),
     Scorecard(bins=4),
     RealMLP(units=(8, 8)),
     FTTransformer(blocks=2, units=8, heads=2),
@@ -61,6 +71,15 @@ NETWORKS = [
     NLinear(channels=2),
     NHiTS(pooling=(2, 1), hidden=8, channels=2, normalise="volatility"),
     TSMixer(units=8, channels=2),
+    AER(units=4, channels=1),
+    DenoisingAutoencoder(units=8),
+    VAE(units=8, code=3),
+    DiffusionAutoencoder(units=8, draws=3),
+    DiffusionTime(units=8),
+    MultiView(units=8, views=VIEWS, memory=50, neighbours=2),
+    ScoreMatching(units=8, blocks=1),
+    DeepSVDD(units=8, code=3),
+    DevNet(units=8),
 ]
 SOME = [NETWORKS[i] for i in (0, 3, 8, 12, 13)]  # MLP, LSTM, TabM, FTTransformer, TCN
 BACKEND = os.environ.get("KERAS_BACKEND", "tensorflow")
@@ -82,7 +101,8 @@ each_estimator = pytest.mark.parametrize(
     ],
     ids=lambda kind: kind.__name__,
 )
-each_network = pytest.mark.parametrize("network", NETWORKS, ids=repr)
+# scope: the laws of one network follow one another, so that what was compiled for it serves all
+each_network = pytest.mark.parametrize("network", NETWORKS, ids=repr, scope="module")
 
 
 def fit(model, rows):
@@ -337,6 +357,51 @@ NETWORK_CHANGES = [
     (Autoencoder, {"dropout": 0.3}),
     (Autoencoder, {"l1": 0.1}),
     (Autoencoder, {"l2": 0.1}),
+    (DenoisingAutoencoder, {"units": 4}),
+    (DenoisingAutoencoder, {"code": 3}),
+    (DenoisingAutoencoder, {"activation": "tanh"}),
+    (DenoisingAutoencoder, {"corruption": "swap"}),
+    (DenoisingAutoencoder, {"noise": 0.1}),
+    (VAE, {"units": 4}),
+    (VAE, {"code": 3}),
+    (VAE, {"activation": "tanh"}),
+    (VAE, {"beta": 1.0}),
+    (DiffusionAutoencoder, {"units": 4}),
+    (DiffusionAutoencoder, {"activation": "tanh"}),
+    (DiffusionAutoencoder, {"dropout": 0.5}),
+    (DiffusionAutoencoder, {"levels": 50}),
+    (DiffusionAutoencoder, {"noise": 0.01}),
+    (DiffusionAutoencoder, {"draws": 2}),
+    (DiffusionTime, {"units": 4}),
+    (DiffusionTime, {"activation": "tanh"}),
+    (DiffusionTime, {"dropout": 0.0}),
+    (DiffusionTime, {"levels": 50}),
+    (DiffusionTime, {"noise": 0.02}),
+    (DiffusionTime, {"classes": 5}),
+    (MultiView, {"units": 4}),
+    (MultiView, {"activation": "tanh"}),
+    (MultiView, {"dropout": 0.0}),
+    (MultiView, {"levels": 50}),
+    (MultiView, {"noise": 0.02}),
+    (MultiView, {"classes": 5}),
+    (MultiView, {"views": ("noise", "ellipsoid")}),
+    (MultiView, {"views": ("noise", "histograms")}),
+    (MultiView, {"memory": 50}),
+    (MultiView, {"neighbours": 2}),
+    (DeepSVDD, {"units": 4}),
+    (DeepSVDD, {"code": 3}),
+    (DeepSVDD, {"activation": "tanh"}),
+    (DeepSVDD, {"rebuild": 0.0}),
+    (DevNet, {"units": 4}),
+    (DevNet, {"activation": "tanh"}),
+    (DevNet, {"dropout": 0.5}),
+    (DevNet, {"margin": 2.0}),
+    (DevNet, {"jitter": 0.0}),
+    (DevNet, {"noise": 0.0}),
+    (ScoreMatching, {"units": 4}),
+    (ScoreMatching, {"blocks": 2}),
+    (ScoreMatching, {"dropout": 0.0}),
+    (ScoreMatching, {"noise": 0.3}),
     (TabM, {"k": 2}),
     (TabM, {"units": (4, 4)}),
     (TabM, {"mini": True}),
@@ -399,6 +464,14 @@ SMALL = {
     CNN: {"filters": 4, "hidden": 8},
     LSTM: {"units": 4},
     Autoencoder: {"units": 8},
+    DenoisingAutoencoder: {"units": 8},
+    VAE: {"units": 8},
+    DiffusionAutoencoder: {"units": 8, "draws": 3},
+    DiffusionTime: {"units": 8},
+    MultiView: {"units": 8},
+    ScoreMatching: {"units": 8, "blocks": 1},
+    DeepSVDD: {"units": 8},
+    DevNet: {"units": 8},
     TabM: {"k": 4, "units": 8},
     PERIODIC: {"k": 4, "units": 8},
     RealMLP: {"units": 8},
@@ -410,6 +483,17 @@ SMALL = {
     TSMixer: {"units": 8},
     Scorecard: {},
 }
+DETECTORS = (
+    Autoencoder,
+    DenoisingAutoencoder,
+    VAE,
+    DiffusionAutoencoder,
+    DiffusionTime,
+    MultiView,
+    ScoreMatching,
+    DeepSVDD,
+    DevNet,
+)
 
 
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="layers are the same on every backend")
@@ -425,7 +509,7 @@ def of_small(kind):
 
 def of_network(kind, change):
     network = kind(**{**SMALL[kind], **change})
-    estimator = NeuralDetector if kind is Autoencoder else NeuralClassifier
+    estimator = NeuralDetector if kind in DETECTORS else NeuralClassifier
     return scores(estimator(network=network, **SHORT).fit(X, Y), X)
 
 

@@ -1,5 +1,7 @@
 """Members: one fit of several copies is that many separate fits, averaged."""
 
+import os
+
 import numpy as np
 import pytest
 from scipy.special import expit, logit
@@ -21,7 +23,7 @@ from fintech_dl import (
     load,
     save,
 )
-from fintech_dl.estimators.members import average, quantiles_of
+from fintech_dl.estimators.members import GRID, average, quantiles_of
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(700, 6)).astype(np.float32)
@@ -40,7 +42,10 @@ CASES = {
         CLASSES,
     ),
     "regressor": (NeuralRegressor(network=MLP(units=8), **STEEP, **FEW), NUMBERS),
-    "detector": (NeuralDetector(network=Autoencoder(units=8, code=2, noise=0.1), **FEW), None),
+    "detector": (
+        NeuralDetector(network=Autoencoder(units=8, code=2, noise=0.1), average="mean", **FEW),
+        None,
+    ),
     "convolutions": (NeuralClassifier(network=CNN(filters=4, hidden=8, channels=2), **FEW), CLASS),
     "recurrence": (NeuralRegressor(network=LSTM(units=4, channels=2), **FEW), NUMBERS[:, 0]),
     "recurrence in layers": (
@@ -48,12 +53,16 @@ CASES = {
         NUMBERS[:, 0],
     ),
     "rebuilt windows": (
-        NeuralDetector(network=Autoencoder(kind="lstm", units=4, code=2, channels=2), **FEW),
+        NeuralDetector(
+            network=Autoencoder(kind="lstm", units=4, code=2, channels=2), average="mean", **FEW
+        ),
         None,
     ),
     "networks in one": (NeuralClassifier(network=TabM(k=3, units=8), **FEW), CLASS),
     "one batch": (NeuralClassifier(network=MLP(units=8), epochs=20, batch_size=1000), CLASS),
 }
+if os.environ.get("FINTECH_DL_CONTRACT") != "all":  # a minute each to compile
+    del CASES["recurrence in layers"], CASES["rebuilt windows"]
 each_case = pytest.mark.parametrize(("model", "y"), CASES.values(), ids=CASES)
 
 
@@ -147,6 +156,16 @@ def test_ranks_keep_their_order_beyond_what_was_seen():
     outputs = np.stack([rows, 100 * rows])[:, :, None]
     found = average(outputs, "rank", quantiles_of(seen))[:, 0]
     assert (np.diff(found) > 0).all()
+
+
+def test_ranks_count_a_weight_as_so_many_equal_rows():
+    rng = np.random.default_rng(0)
+    seen, weight = rng.normal(size=(2, 40, 3)).round(1), rng.integers(1, 5, size=40)
+    repeated = quantiles_of(seen.repeat(weight, axis=1))
+    assert np.allclose(quantiles_of(seen, weight), repeated, rtol=1e-12)
+    assert not np.allclose(quantiles_of(seen), repeated)
+    distinct = rng.normal(size=(1, 40, 1))
+    assert np.allclose(quantiles_of(distinct)[0, :, 0], np.quantile(distinct, GRID))
 
 
 def test_a_row_scores_the_same_alone_and_after_saving(tmp_path):
