@@ -36,8 +36,9 @@ from credit_data import CARDS, PROTOCOLS, REPEATED, SIZES
 from credit_job import libraries, module
 from credit_ours import OURS, members
 from credit_rivals import ONE_SEED, RIVALS
-from credit_state import STATE, Job, slug
+from credit_state import STATE, Job
 from credit_tuning import SPACES, TRIALS
+from progress import slug
 
 from fintech_dl.folders import cache
 

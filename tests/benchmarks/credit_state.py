@@ -1,13 +1,12 @@
 """What the credit benchmark has done: files of JSON lines in the repository, scores elsewhere."""
 
-import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from credit_ours import settings
+from progress import append, read_lines, slug
 from results import FOLDER
 
 STATE = FOLDER / "credit"
@@ -30,34 +29,6 @@ class Job(NamedTuple):
 def job_of(line: Mapping[str, Any]) -> Job:
     """Return what a line was measured for."""
     return Job(line["data"], line["fold"], line["method"], line["seed"])
-
-
-def slug(method: str) -> str:
-    return method.lower().replace(" ", "-")
-
-
-def read_lines(path: Path) -> list[Line]:
-    """Return the lines of a file; what a killed process left of one is passed over."""
-    if not path.exists():
-        return []
-    found = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            found.append(dict(json.loads(line)))
-        except ValueError:
-            continue
-    return found
-
-
-def append(path: Path, line: Mapping[str, Any]) -> None:
-    """Write a line at the end of a file, and a line break before it if that is missing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n"
-    with path.open("a+b") as file:
-        file.seek(max(file.seek(0, os.SEEK_END) - 1, 0))
-        if file.read() not in (b"", b"\n"):
-            text = "\n" + text
-        file.write(text.encode())
 
 
 def results(data: str, folder: Path = STATE) -> dict[Job, Line]:

@@ -23,6 +23,7 @@ from fintech_dl.evaluation.baselines import score_rows, with_preprocessing
 from fintech_dl.evaluation.outcomes import Outcome
 from fintech_dl.evaluation.significance import bootstrap
 from fintech_dl.evaluation.splits import Fold, folds
+from fintech_dl.fitting import OF_BASELINE
 from fintech_dl.pipelines import make, make_table
 from fintech_dl.table import Table
 
@@ -58,7 +59,7 @@ def seeded(model: Any, seed: int) -> Any:
 
 def baselines(card: PipelineCard) -> Iterator[tuple[str, Any]]:
     for spec in card.baseline:
-        plain = {key: value for key, value in spec.items() if key != "title"}
+        plain = {key: value for key, value in spec.items() if key not in OF_BASELINE}
         yield spec.get("title", spec["use"]), with_preprocessing(make(plain, card.name))
 
 

@@ -28,6 +28,7 @@ import markets_state
 import markets_table
 import markets_variance
 from markets_state import STATE, Job
+from progress import told
 
 PARTS: dict[str, ModuleType] = {
     "sp500-rv": markets_variance,
@@ -71,13 +72,6 @@ def plan(todo: Sequence[Job], folder: Path) -> list[str]:
         groups.setdefault((job.part, job.method), []).append(known)
     lines = [f"{part}, {method}: {told(several)}" for (part, method), several in groups.items()]
     return [*lines, f"in all {told([s for several in groups.values() for s in several])}"]
-
-
-def told(seconds: Sequence[float | None]) -> str:
-    known = [s for s in seconds if s is not None]
-    unknown = len(seconds) - len(known)
-    text = f"{len(seconds)} jobs left, {sum(known) / 60:.1f} minutes"
-    return f"{text} and {unknown} of unknown length" if unknown else text
 
 
 def run(todo: Sequence[Job], folder: Path, hours: float = float("inf")) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from credit_state import append, read_lines
+from progress import append, read_lines
 from results import FOLDER
 
 STATE = FOLDER / "markets"

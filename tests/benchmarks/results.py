@@ -15,7 +15,7 @@ from typing import Any
 FOLDER = Path(__file__).parents[2] / "reports" / "benchmarks"
 PACKAGES = (
     "fintech-dl numpy pandas pyarrow scikit-learn keras tensorflow jax torch onnxruntime lightgbm "
-    "pytabkit neuralforecast"
+    "pytabkit neuralforecast pyod"
 )
 _STARTED = time.perf_counter()
 
