@@ -10,7 +10,17 @@ __version__ = "0.1.0"
 
 _HOME = {
     "MLP": "networks.dense",
+    "AER": "networks.aer",
     "Autoencoder": "networks.autoencoder",
+    "DenoisingAutoencoder": "networks.denoising",
+    "VAE": "networks.denoising",
+    "DiffusionAutoencoder": "networks.diffusion",
+    "DiffusionTime": "networks.diffusion",
+    "ScoreMatching": "networks.score_matching",
+    "MultiView": "networks.multi_view",
+    "DeepSVDD": "networks.one_class",
+    "DeepSAD": "networks.one_class",
+    "DevNet": "networks.devnet",
     "TabM": "networks.tabm",
     "Scorecard": "networks.scorecard",
     "RealMLP": "networks.realmlp",
@@ -33,7 +43,16 @@ _HOME = {
     "NeuralVolatilityRegressor": "estimators.volatility",
     "NeuralDetector": "estimators.detector",
     "NeuralEncoder": "estimators.encoder",
+    "HybridDetector": "estimators.hybrid",
+    "PyODAdapter": "estimators.pyod_adapter",
+    "SeriesDetector": "estimators.series",
+    "SpectralResidual": "estimators.series_classic",
+    "SubPCA": "estimators.series_classic",
     "ConformalRegressor": "evaluation.intervals",
+    "NearestNeighboursDetector": "evaluation.outliers",
+    "HistogramDetector": "evaluation.outliers",
+    "EmpiricalTailDetector": "evaluation.outliers",
+    "RobustCovarianceDetector": "evaluation.outliers",
     "points_table": "estimators.points",
     "score_points": "estimators.point_scores",
     "Table": "table",
@@ -59,23 +78,44 @@ if TYPE_CHECKING:
     from fintech_dl.estimators.classifier import NeuralClassifier as NeuralClassifier
     from fintech_dl.estimators.detector import NeuralDetector as NeuralDetector
     from fintech_dl.estimators.encoder import NeuralEncoder as NeuralEncoder
+    from fintech_dl.estimators.hybrid import HybridDetector as HybridDetector
     from fintech_dl.estimators.point_scores import score_points as score_points
     from fintech_dl.estimators.points import points_table as points_table
+    from fintech_dl.estimators.pyod_adapter import PyODAdapter as PyODAdapter
     from fintech_dl.estimators.quantile import NeuralQuantileRegressor as NeuralQuantileRegressor
     from fintech_dl.estimators.ranker import NeuralRanker as NeuralRanker
     from fintech_dl.estimators.regressor import NeuralRegressor as NeuralRegressor
+    from fintech_dl.estimators.series import SeriesDetector as SeriesDetector
+    from fintech_dl.estimators.series_classic import SpectralResidual as SpectralResidual
+    from fintech_dl.estimators.series_classic import SubPCA as SubPCA
     from fintech_dl.estimators.volatility import (
         NeuralVolatilityRegressor as NeuralVolatilityRegressor,
     )
     from fintech_dl.evaluation.intervals import ConformalRegressor as ConformalRegressor
+    from fintech_dl.evaluation.outliers import EmpiricalTailDetector as EmpiricalTailDetector
+    from fintech_dl.evaluation.outliers import HistogramDetector as HistogramDetector
+    from fintech_dl.evaluation.outliers import (
+        NearestNeighboursDetector as NearestNeighboursDetector,
+    )
+    from fintech_dl.evaluation.outliers import RobustCovarianceDetector as RobustCovarianceDetector
+    from fintech_dl.networks.aer import AER as AER
     from fintech_dl.networks.attention import Transformer as Transformer
     from fintech_dl.networks.autoencoder import Autoencoder as Autoencoder
     from fintech_dl.networks.base import Network as Network
     from fintech_dl.networks.base import hyperparameters as hyperparameters
+    from fintech_dl.networks.denoising import VAE as VAE
+    from fintech_dl.networks.denoising import DenoisingAutoencoder as DenoisingAutoencoder
     from fintech_dl.networks.dense import MLP as MLP
+    from fintech_dl.networks.devnet import DevNet as DevNet
+    from fintech_dl.networks.diffusion import DiffusionAutoencoder as DiffusionAutoencoder
+    from fintech_dl.networks.diffusion import DiffusionTime as DiffusionTime
+    from fintech_dl.networks.multi_view import MultiView as MultiView
     from fintech_dl.networks.nhits import NHiTS as NHiTS
     from fintech_dl.networks.nlinear import NLinear as NLinear
+    from fintech_dl.networks.one_class import DeepSAD as DeepSAD
+    from fintech_dl.networks.one_class import DeepSVDD as DeepSVDD
     from fintech_dl.networks.realmlp import RealMLP as RealMLP
+    from fintech_dl.networks.score_matching import ScoreMatching as ScoreMatching
     from fintech_dl.networks.scorecard import Scorecard as Scorecard
     from fintech_dl.networks.sequence import CNN as CNN
     from fintech_dl.networks.sequence import GRU as GRU

@@ -86,6 +86,7 @@ def try_card(name: str) -> tuple[str, str]:
     Imports Keras; for a process of its own.
     """
     from fintech_dl.evaluation.outcomes import metric
+    from fintech_dl.fitting import OF_BASELINE
     from fintech_dl.pipelines import build_pipeline, check_history, make, table_function
 
     try:
@@ -98,7 +99,7 @@ def try_card(name: str) -> tuple[str, str]:
             metric(word, numbers=numbers)
         build_pipeline(card)
         for i, spec in enumerate(card.baseline):
-            make({k: v for k, v in spec.items() if k not in ("name", "title")}, f"baseline {i + 1}")
+            make({k: v for k, v in spec.items() if k not in OF_BASELINE}, f"baseline {i + 1}")
     except NotInstalledError as error:
         return "warning", str(error)
     except FintechError as error:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.multioutput import MultiOutputRegressor
 from sklearn.pipeline import Pipeline
 
-from fintech_dl.artefact import scorer, to_files
+from fintech_dl.artefact import TRUSTED, scorer, to_files
 from fintech_dl.cards import PipelineCard, forecasts_numbers
 from fintech_dl.errors import CardError, NotInstalledError, UsageError, told_as
 from fintech_dl.evaluation.baselines import fit_rows, score_rows, with_preprocessing
@@ -29,11 +29,13 @@ from fintech_dl.evaluation.memory import peak_memory
 from fintech_dl.evaluation.online import of_main, online_bands, with_forecasts
 from fintech_dl.evaluation.outcomes import Outcome
 from fintech_dl.evaluation.splits import Fold
-from fintech_dl.pipelines import build_pipeline, make, parameter_of
+from fintech_dl.pipelines import ALLOWED, build_pipeline, make, parameter_of
 from fintech_dl.records import nearest
 from fintech_dl.table import Table
 
-RIVALS_ONLY = ("xgboost", "catboost")  # allowed in cards, not among `artefact.TRUSTED`
+SAVED = {name.partition(".")[0] for name in TRUSTED}  # libraries whose models can be loaded
+OF_BASELINE = ("name", "title", "max_rows")  # keys beside the parameters of its class
+RIVALS_ONLY = tuple(library for library in ALLOWED if library not in SAVED)
 
 
 def candidates(
@@ -53,16 +55,17 @@ def candidates(
     _refuse_unsaved(model, card)
     found = [("model", title_of(model), seeded(model, seed), "")]
     for i, spec in enumerate(card.baseline):
-        title = str(spec["use"]).rpartition(".")[2]
-        plain = {key: value for key, value in spec.items() if key not in ("name", "title")}
-        name = str(spec.get("name", title))
+        name = _name(spec)
+        title = str(spec.get("title", str(spec["use"]).rpartition(".")[2]))
+        plain = {key: value for key, value in spec.items() if key not in OF_BASELINE}
+        _check_most(spec.get("max_rows"), f"{card.name}: baseline {i + 1}")
         try:
             estimator = with_preprocessing(make(plain, f"{card.name}: baseline {i + 1}"))
             if several:
                 estimator = Pipeline([("model", MultiOutputRegressor(estimator))])
-            found.append((name, spec.get("title", title), seeded(estimator, seed), ""))
+            found.append((name, title, seeded(estimator, seed), ""))
         except NotInstalledError as error:
-            found.append((name, spec.get("title", title), None, str(error)))
+            found.append((name, title, None, str(error)))
     for words in ([one[0] for one in found], [one[1] for one in found]):
         if twice := [word for word in words if words.count(word) > 1]:
             raise CardError(
@@ -70,6 +73,15 @@ def candidates(
                 "`name` and a `title` of its own"
             )
     return found
+
+
+def _name(spec: Mapping[str, Any]) -> str:
+    return str(spec.get("name", str(spec["use"]).rpartition(".")[2]))
+
+
+def _check_most(rows: Any, where: str) -> None:
+    if rows is not None and (isinstance(rows, bool) or not isinstance(rows, int) or rows < 2):
+        raise CardError(f"{where}: max_rows = {rows!r}; allowed: a whole number of 2 or more")
 
 
 def horizons(card: PipelineCard) -> list[int]:
@@ -119,26 +131,47 @@ def seeded(model: Any, seed: int) -> Any:
     return model.set_params(**dict.fromkeys(names, seed))
 
 
+class Fitted(NamedTuple):
+    """The model of the latest fold, and what gives its scores.
+
+    Of the model in question, not of a baseline, also the files of its artefact: rows are scored
+    with these very files, as new rows will be.
+    """
+
+    model: Any
+    files: dict[str, bytes]
+    scores: Callable[[Any], Any]
+
+
 def fit_and_score(
     name: str, title: str, estimator: Any, card: PipelineCard, table: Table, parts: Sequence[Fold]
-) -> tuple[Scored, Any, dict[str, bytes]]:
+) -> tuple[Scored, Fitted]:
     """Fit on every fold's training rows and score its test rows; keep the latest fold's model.
 
-    Of the model in question, not of a baseline, also the files of its artefact: the latest fold is
-    scored with these very files, as new rows will be.
+    A baseline with ``max_rows`` learns from so
+    many training rows, drawn at random, and its title says so.
     """
-    seconds, rate, memory, kept, train = 0.0, 0.0, 0.0, None, None
+    most = {_name(one): one.get("max_rows") for one in card.baseline}.get(name)
+    seconds, rate, memory = 0.0, 0.0, 0.0
+    kept: Fitted | None = None
+    train: Outcome | None = None
+    apart: Outcome | None = None
     outcomes: list[Outcome] = []
     further: list[list[Outcome]] = []
     bands: list[Bands | None] = []
-    files: dict[str, bytes] = {}
+    of = ""
     for fold in parts:
+        learned = fold.train
+        if most is not None and len(learned) > most:
+            learned = np.sort(np.random.default_rng(0).choice(learned, most, replace=False))
+            of = f", {most:,} training rows"
         started = time.perf_counter()
         with told_as(UsageError, f"{title} cannot be fitted"), peak_memory() as peak:
-            model = fit(sklearn.clone(estimator), card, table, fold.train, own=name == "model")
+            model = fit(sklearn.clone(estimator), card, table, learned, own=name == "model")
         seconds += time.perf_counter() - started
         memory = max(memory, peak[0])
         scores: Callable[[Any], Any] = partial(score_rows, model)
+        files: dict[str, bytes] = {}
         if kept is None and name == "model":
             files = to_files(model)  # what cannot be saved is refused before hours of baselines
             scores = scorer(files, title, model)
@@ -150,22 +183,26 @@ def fit_and_score(
         further.append(others)
         bands.append(_bands(model, card, table, fold.test, scores))
         if kept is None:
-            kept = model
-            train = outcomes_of(card, table, fold.train, scores(table.X.iloc[fold.train]))[0]
+            kept = Fitted(model, files, scores)
+            train = outcomes_of(card, table, learned, scores(table.X.iloc[learned]))[0]
+            if len(fold.apart):
+                apart = outcomes_of(card, table, fold.apart, scores(table.X.iloc[fold.apart]))[0]
+    assert kept is not None
     scored = Scored(
         name=name,
-        title=title,
+        title=f"{title}{of}",
         is_baseline=name != "model",
         outcomes=outcomes,
         further=further,
         bands=[one for one in bands if one is not None],
         train=train,
+        apart=apart,
         fit_seconds=seconds / len(parts),
         rows_per_second=rate / len(parts),
         peak_memory_mb=memory,
-        probabilities=hasattr(kept, "predict_proba"),
+        probabilities=hasattr(kept.model, "predict_proba"),
     )
-    return scored, kept, files
+    return scored, kept
 
 
 def fit(model: Any, card: PipelineCard, table: Table, train: Any, own: bool) -> Any:

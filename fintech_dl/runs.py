@@ -2,33 +2,36 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from fintech_dl.artefact import installed_versions, save, scorer
+from fintech_dl.artefact import installed_versions
 from fintech_dl.cards import (
     DatasetCard,
     PipelineCard,
-    Validation,
     dataset_card,
     forecasts_numbers,
-    nearest,
     pipeline_card,
 )
-from fintech_dl.credit import Told, check_told, tell_lender
-from fintech_dl.data.frames import read_dataset, write_csv, write_quarantine
-from fintech_dl.errors import CardError, DataError, OutputError, UsageError, require
+from fintech_dl.credit import check_told, tell_lender
+from fintech_dl.data.frames import read_dataset
+from fintech_dl.errors import UsageError, require
+from fintech_dl.evaluation.detection_labels import (
+    check_table,
+    is_detector,
+    unlabelled,
+    without_labels,
+)
+from fintech_dl.evaluation.detection_record import detection_record
 from fintech_dl.evaluation.evidence import Scored, evidence
 from fintech_dl.evaluation.explanation import permutation_importance
 from fintech_dl.evaluation.facts import data_facts, protocol_facts, training_facts
@@ -36,16 +39,13 @@ from fintech_dl.evaluation.forecast_leaks import deep_leaks, run_leaks
 from fintech_dl.evaluation.forecast_record import forecast_record, members_record, told
 from fintech_dl.evaluation.groups import check_columns
 from fintech_dl.evaluation.outcomes import metric
-from fintech_dl.evaluation.report import write_report
 from fintech_dl.evaluation.splits import Fold, folds
 from fintech_dl.evaluation.validation import validate
-from fintech_dl.evaluation.validation_report import FILE, validation_record, write_validation
 from fintech_dl.fitting import candidates, fit_and_score, title_of
-from fintech_dl.folders import replacing
 from fintech_dl.pipelines import check_history, make_table, parameter_of
 from fintech_dl.publishing import alone, publishing
-from fintech_dl.sealed import MANIFEST, PARITY
-from fintech_dl.search import check_search, search_parameters, with_parameters, write_trials
+from fintech_dl.run_files import new_folder, write_run, write_validated
+from fintech_dl.search import check_search, search_parameters, with_parameters
 from fintech_dl.table import Table
 
 MANY_COLUMNS = 100  # from here on, each is shuffled less often, and on fewer rows
@@ -63,7 +63,8 @@ class Run:
         Holds ``report.html``, ``metrics.json``, ``predictions.parquet``, ``artefact/`` and, if
         rows were set aside, ``quarantine.csv``; after a search ``search.csv``, a line per trial;
         with ``[validation]`` in the card ``validation.html`` and ``validation.json``, with
-        ``[reasons]`` ``reasons.csv``, with ``[points]`` ``points.csv``.
+        ``[reasons]`` ``reasons.csv``, with ``[points]`` ``points.csv``, of a detector
+        ``alerts.csv``.
     record : dict
         Every number of the report, JSON-plain.
     model : fitted Pipeline
@@ -133,7 +134,7 @@ def run_pipeline(
     started = datetime.now(UTC)
     if not 0 <= seed < 2**32:
         raise UsageError(f"seed: got {seed}, allowed: a whole number from 0 to {2**32 - 1}")
-    folder = _new_folder(card, out, started)
+    folder = new_folder(card, out, started)
     source = dataset_card(card.dataset)
     check_history(card)
     models = candidates(card, set_params or {}, seed)
@@ -149,33 +150,20 @@ def run_pipeline(
     frame = reading.whole()
     whole = make_table(card.table, frame, labelled=True)
     table = whole.main()
-    if table.y is None:
-        raise DataError(f"dataset {card.dataset}: holds no labels to learn from")
-    if table.y.nunique() < 2:
-        raise DataError(
-            f"dataset {card.dataset}: all {len(table):,} rows have the label {table.y.iloc[0]}; "
-            "there is nothing to tell apart. Check the label column, or take a longer time"
-        )
-    if not numbers and not table.y.dropna().isin((0, 1)).all():
-        seen = ", ".join(map(repr, table.y.dropna().unique().tolist()[:5]))
-        raise DataError(
-            f"dataset {card.dataset}: the label holds {seen}; allowed: 0 and 1. Choose what "
-            "counts as 1 before the file is read, or set `allowed = [0, 1]` in its card, so that "
-            "other rows are set aside"
-        )
-    amount = card.decision.amount if card.decision else ""
-    beside = [] if table.aside is None else [str(name) for name in table.aside]
-    if amount and amount not in beside:
-        raise CardError(
-            f"{card.name}: [decision] amount = {amount!r} is no column that [table] sets aside; "
-            f"{nearest(amount, beside)}"
-        )
-    parts = folds(table, card.split)
+    detects = is_detector(models[0][2])
+    check_table(card, table, numbers=numbers, detects=detects, searched=search)
+    known, split = table, card.split
+    if table.y is None:  # a detector needs none
+        split, whole = replace(split, remove_known=False), unlabelled(table)
+        table = whole
+    parts = folds(known, split)
     if card.validation:
         tested = np.concatenate([part.test for part in parts])
         check_columns(card.validation, table, tested, f"{card.name}: [validation]")
     settled = check_told(card, models[0][2], table.X)
-    scored, fitted, files, searched, done = [], None, {}, {}, 0.1
+    scored: list[Scored] = []
+    searched: dict[str, Any] = {}
+    done, fitted = 0.1, None
     if wanted is not None:
         searched = search_parameters(
             card,
@@ -195,14 +183,15 @@ def run_pipeline(
         if estimator is None:
             scored.append(Scored(name=name, title=title, is_baseline=True, reason=reason))
             continue
-        result, model, made = fit_and_score(name, title, estimator, card, whole, parts)
+        result, made = fit_and_score(name, title, estimator, card, whole, parts)
         scored.append(result)
         if name == "model":
-            fitted, files = model, made
+            fitted = made
+    assert fitted is not None
     tell("evaluating", 0.8)
     forecast = None
     if card.forecast is not None:
-        both, tried = (models[0][2], fitted), 1 + searched.get("tried", 0)
+        both, tried = (models[0][2], fitted.model), 1 + searched.get("tried", 0)
         forecast = _forecast(card, source, scored, both, table, parts, frame, tried, seed)
     record = {
         "format": 1,
@@ -211,13 +200,17 @@ def run_pipeline(
         "pipeline": card.name,
         "created": started.isoformat(timespec="seconds"),
         "seed": seed,
-        "data": data_facts(reading.facts, table),
-        "protocol": protocol_facts(card.split, table, parts),
+        "data": data_facts(reading.facts, known),
+        "protocol": protocol_facts(split, known, parts),
         **({"search": searched} if searched else {}),
         "words": card.words,
         "features": [str(name) for name in table.X.columns],
-        **evidence(scored, card.metrics, card.decision, forecast=forecast, seed=seed),
-        "training": training_facts(fitted),
+        **(
+            without_labels(scored, card.decision)
+            if known.y is None
+            else evidence(scored, card.metrics, card.decision, forecast=forecast, seed=seed)
+        ),
+        "training": training_facts(fitted.model),
         "limits": [*card.limits, *source.limits],
         "environment": _environment(),
     }
@@ -227,37 +220,51 @@ def run_pipeline(
         record["forecast"] = forecast
     tell("measuring which features matter", 0.85)
     latest = parts[0]
-    record["importance_metric"] = card.metrics[0]
-    record["importance"] = permutation_importance(
-        scorer(files, models[0][1], fitted),
-        table.X.iloc[latest.test],
-        scored[0].outcomes[0],
-        card.metrics[0],
-        n_repeats=3 if table.X.shape[1] > MANY_COLUMNS else 5,
-        max_rows=5_000 if table.X.shape[1] > MANY_COLUMNS else 20_000,
-        seed=seed,
-    )
+    if known.y is not None:
+        record["importance_metric"] = card.metrics[0]
+        record["importance"] = permutation_importance(
+            fitted.scores,
+            table.X.iloc[latest.test],
+            scored[0].outcomes[0],
+            card.metrics[0],
+            n_repeats=3 if table.X.shape[1] > MANY_COLUMNS else 5,
+            max_rows=5_000 if table.X.shape[1] > MANY_COLUMNS else 20_000,
+            seed=seed,
+        )
     tell("telling reasons and points", 0.88)
     outcome, key = scored[0].outcomes[0], source.contract.key
-    told_lender = tell_lender(card, settled, fitted, table, latest.test, outcome, key)
+    told_lender = tell_lender(card, settled, fitted.model, table, latest.test, outcome, key)
     record |= told_lender.record
+    if detects:
+        made_of = (card, scored, fitted.model, known, parts, key)
+        record["detection"], alerts = detection_record(*made_of)
+        told_lender.tables["alerts.csv"] = alerts
     found: dict[str, Any] = {}
     if card.validation:
         tell("validating", 0.9)
         told_with = told_lender.kept.get("reasons")
         found = validate(
-            card.validation, scored, fitted, table, parts, record, told=told_with, seed=seed
+            card.validation, scored, fitted.model, table, parts, record, told=told_with, seed=seed
         )
     tell("writing report and artefact", 0.95)
     with alone(folder, "--out"), publishing(folder, "--out") as home:
-        _write(
-            *(home, folder, card, source, table, latest, scored[0], reading, fitted, files, record),
-            told_lender,
+        write_run(
+            home,
+            folder,
+            card,
+            source,
+            rows=known.rows(latest.test),
+            latest=latest,
+            scored=scored[0],
+            fitted=fitted,
+            told=told_lender,
+            quarantined=reading.quarantined,
+            record=record,
         )
         if card.validation:
-            _write_validation(home, card, card.validation, record, found)
+            write_validated(home, card, record, found)
     tell("done", 1.0)
-    return Run(folder=folder, record=record, model=fitted)
+    return Run(folder=folder, record=record, model=fitted.model)
 
 
 def _forecast(
@@ -292,106 +299,9 @@ def _forecast(
     )
 
 
-def _new_folder(card: PipelineCard, out: str | Path | None, started: datetime) -> Path:
-    """Return the run's folder, not yet there, or say why it cannot be."""
-    key = json.dumps([asdict(card), started.isoformat()], default=str, sort_keys=True)
-    name = f"{card.name}-{started:%Y%m%d-%H%M%S}-{sha256(key.encode()).hexdigest()[:6]}"
-    folder = Path(out) if out is not None else Path("reports", "runs", name)
-    if os.path.lexists(folder):
-        raise OutputError(f"{folder}: exists already; name a new folder with --out, or remove it")
-    above = next(parent for parent in folder.absolute().parents if os.path.exists(parent))
-    if not above.is_dir():
-        raise OutputError(f"{folder}: {above} is a file; choose another folder with --out")
-    if not os.access(above, os.W_OK | os.X_OK):
-        raise OutputError(
-            f"{folder}: you may not write to {above}; choose another folder with --out"
-        )
-    return folder
-
-
 def _environment() -> dict[str, str]:
     return {
         "python": platform.python_version(),
         **installed_versions(),
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
     }
-
-
-def _write(
-    home: Path,
-    folder: Path,
-    card: PipelineCard,
-    source: DatasetCard,
-    table: Table,
-    latest: Fold,
-    scored: Scored,
-    reading: Any,
-    model: Any,
-    files: dict[str, bytes],
-    record: dict[str, Any],
-    told_lender: Told,
-) -> None:
-    """Write everything of a run into ``home``."""
-    cards = {"pipeline": card_record(card), "dataset": card_record(source)}
-    records = {"cards": cards, "metrics": record, **told_lender.kept}
-    save(model, home / "artefact", records=records, files=files)
-    for name, lines in told_lender.tables.items():
-        write_csv(lines, home / name)
-    history = " --history PAST" if card.history else ""
-    record["commands"] = {
-        "score": f"fintech-dl score {folder / 'artefact'} FILE -o FOLDER{history}"
-    }
-    rows = table.rows(latest.test)
-    scores = {f"score_next_{one.horizon}": one.score for one in scored.further[0]}
-    predictions = pd.DataFrame({"row": latest.test, "score": scored.outcomes[0].score, **scores})
-    for band in scored.bands[:1]:
-        predictions["low"], predictions["high"] = next(iter(band.ends.values()))
-    for name, column in (("when", rows.when), ("who", rows.who), ("y", rows.y)):
-        if column is not None:
-            predictions[name] = column
-    if rows.aside is not None:
-        twice = {name: f"{name}_aside" for name in predictions if name in rows.aside}
-        predictions = predictions.join(rows.aside.rename(columns=twice))
-    predictions.to_parquet(home / "predictions.parquet", index=False)
-    write_quarantine(reading.quarantined, home / "quarantine.csv")
-    if "search" in record:
-        write_trials(record["search"], home / "search.csv")
-    with replacing(home / "metrics.json") as part:
-        part.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n")
-    write_report(record, home)
-
-
-def _write_validation(
-    home: Path,
-    card: PipelineCard,
-    validation: Validation,
-    record: dict[str, Any],
-    found: dict[str, Any],
-) -> None:
-    """Write the model validation report beside that of the run, with the artefact's digests."""
-    artefact = home / "artefact"
-    manifest = json.loads((artefact / MANIFEST).read_bytes())
-    proof = artefact / PARITY
-    kept = {
-        **found,
-        "table": card.table,
-        "parity": json.loads(proof.read_bytes()) if proof.exists() else None,
-        "artefact": manifest["files"],
-    }
-    page = validation_record(record, kept, validation.statements)
-    with replacing(home / FILE) as part:
-        part.write_text(json.dumps(page, indent=1, allow_nan=False) + "\n")
-    write_validation(page, home)
-
-
-def card_record(card: PipelineCard | DatasetCard) -> dict[str, Any]:
-    """Return a card as JSON can hold it: ``name`` and ``card``, the keys of its page of TOML."""
-    keys = {k: v for k, v in asdict(card).items() if k not in ("name", "folder")}
-    return {"name": card.name, "card": _plain(keys)}
-
-
-def _plain(value: Any) -> Any:
-    """Return nested values without those that are None, which TOML does not have either."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items() if item is not None}
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

@@ -17,6 +17,8 @@ import pandas as pd
 import pytest
 
 from fintech_dl import features
+from fintech_dl.data.ledger import ledger
+from fintech_dl.data.series import planted_series
 from fintech_dl.features.market import market_rows
 from fintech_dl.features.transactions import card_history
 from fintech_dl.features.volatility import har
@@ -69,6 +71,14 @@ def independent_rows() -> pd.DataFrame:
     times = np.datetime64("2024-01-01", "us") + np.sort(random.integers(0, 10**6, 300))
     amounts = {"time": times, "amount": random.random(300)}
     return pd.DataFrame({**amounts, "is_fraud": random.integers(0, 2, 300)})
+
+
+def planted() -> pd.DataFrame:
+    """Return series of which one begins late, and some values are missing."""
+    frame = planted_series(n_series=3, rows=120, n_events=2, length=10)
+    frame.loc[::17, "value"] = np.nan
+    late = (frame["series"] == "series 3") & (frame["time"] < frame["time"].iloc[100])
+    return frame[~late].reset_index(drop=True)
 
 
 MONTHS = {name: [f"{name}_{k}" for k in range(1, 5)] for name in ("bills", "payments", "status")}
@@ -163,6 +173,31 @@ SAMPLES = {
         of_transactions(),
         of_transactions(extra=False, delay_days=0, windows=[0.5, 3]),
         of_transactions(last=4, horizon_days=10),
+    ],
+    "bar_checks.daily": [
+        Sample(prices, "date", (), parameters, ("asset",), 48)
+        for parameters in ({}, {"max_gap": 0})
+    ],
+    "connections.records": [
+        Sample(
+            independent_rows,
+            "time",
+            ("is_fraud",),
+            {"target": "is_fraud", "when": "time", "amounts": ["amount"], "drop": []},
+        )
+    ],
+    "journal.lines": [
+        Sample(lambda: ledger(days=45, lines_per_day=15, rate=0.1), "time", ("is_planted", "kind")),
+        Sample(
+            lambda: ledger(days=45, lines_per_day=15, rate=0.1),
+            "time",
+            ("is_planted", "kind"),
+            {"history_days": 9, "limit": 500.0},
+        ),
+    ],
+    "series.windows": [
+        Sample(planted, "time", (), {"last": 4, "scale": 20}, ("series",)),
+        Sample(planted, "time", (), {"last": 8, "scale": 8, "target": "anomaly"}, ("series",)),
     ],
     "rows.as_they_are": [
         Sample(independent_rows, "time", ("is_fraud",), {"target": "is_fraud", "when": "time"})

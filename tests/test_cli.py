@@ -80,7 +80,10 @@ def test_list(command):
     assert found["datasets"] == {n: dataset_card(n).title for n in names("datasets")}
     tables = {"MLP", "TabM", "RealMLP", "FTTransformer", "Scorecard"}
     windows = {"CNN", "RNN", "LSTM", "GRU", "TCN", "Transformer", "NLinear", "NHiTS", "TSMixer"}
-    assert set(found["networks"]) == tables | windows | {"Autoencoder"}
+    detectors = {"DiffusionAutoencoder", "DiffusionTime", "MultiView", "ScoreMatching"}
+    detectors |= {"DeepSVDD", "DeepSAD", "DevNet", "AER"}
+    codes = {"Autoencoder", "DenoisingAutoencoder", "VAE"}
+    assert set(found["networks"]) == tables | windows | codes | detectors
     code, out, err = command("list")
     assert (code, err) == (0, "")
     for kind, entries in found.items():
@@ -249,14 +252,14 @@ def test_what_nobody_foresaw_is_said_to_be_so(command, monkeypatch):
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-@pytest.mark.parametrize("stage", ["make_table", "write_report"])
+@pytest.mark.parametrize("stage", ["runs.make_table", "run_files.write_report"])
 def test_a_signal_stops_at_once_and_leaves_nothing(
     number, code, stage, command, quick_card, tmp_path, monkeypatch
 ):
     def stop(*args, **kwargs):
         os.kill(os.getpid(), number)
 
-    monkeypatch.setattr(f"fintech_dl.runs.{stage}", stop)
+    monkeypatch.setattr(f"fintech_dl.{stage}", stop)
     before = sorted(tmp_path.iterdir())
     words = ["--dataset", SMALL, "--set", "model__epochs=1", "--out", tmp_path / "run"]
     done = command("run", quick_card, *words)

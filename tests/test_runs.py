@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.calibration import CalibratedClassifierCV
+from sklearn.metrics import roc_auc_score
 
 from fintech_dl import MLP, load, load_table, run_pipeline, runs
 from fintech_dl.artefact import read_files, scorer
@@ -55,8 +56,8 @@ def spy(monkeypatch, few_resamples):
     """Let cards name the spy, and give its step."""
     monkeypatch.setattr("sklearn.dummy.Spy", Spy, raising=False)
     monkeypatch.setattr("fintech_dl.fitting.to_files", lambda model: {})
-    for unused in ("save", "write_report", "_write_validation"):
-        monkeypatch.setattr(f"fintech_dl.runs.{unused}", lambda *args, **records: None)
+    for unused in ("run_files.save", "run_files.write_report", "runs.write_validated"):
+        monkeypatch.setattr(f"fintech_dl.{unused}", lambda *args, **records: None)
     return {"step": [{"name": "model", "use": "sklearn.dummy.Spy"}], "baseline": []}
 
 
@@ -97,6 +98,31 @@ def test_shipped_cards_run_end_to_end(name, tmp_path, few_resamples):
     again = scorer(read_files(run.folder / "artefact"))(rows.X)
     assert again.tobytes() == found.to_numpy().tobytes()  # what is shipped is what was evaluated
     assert np.allclose(score_rows(load(run.folder / "artefact"), rows.X), again, atol=1e-5)
+    if card.split.apart:
+        check_told_apart(run, card)
+
+
+def check_told_apart(run, card):
+    """Rows after the test are scored by all models, and in both reports; in no other number."""
+    table = load_table(card)
+    (fold,) = folds(table, card.split)
+    told = run.record["protocol"]["folds"][0]["apart"]
+    assert told["rows"] == len(fold.apart) > 100
+    assert told["positives"] == table.y.iloc[fold.apart].sum()
+    assert pd.Timestamp(told["from"]) <= table.when.iloc[fold.apart].min()
+    p = scorer(read_files(run.folder / "artefact"))(table.X.iloc[fold.apart])
+    own, *rivals = (model["apart"] for model in run.record["models"])
+    assert own["roc_auc"]["value"] == pytest.approx(roc_auc_score(table.y.iloc[fold.apart], p))
+    assert own["roc_auc"]["low"] < own["roc_auc"]["value"] < own["roc_auc"]["high"]
+    assert all(own.keys() == rival.keys() == set(card.metrics) for rival in rivals)
+    tested = pd.read_parquet(run.folder / "predictions.parquet")["row"]
+    assert tested.tolist() == fold.test.tolist()
+    page = (run.folder / "report.html").read_text()
+    assert f"After the test came {told['rows']:,} loans, from 2018-10-01 to 2019-01-01" in page
+    found = json.loads((run.folder / "validation.json").read_text())["validation"]["apart"]
+    assert [line["segment"] for line in found] == ["(all)", "2018-10", "2018-11", "2018-12"]
+    assert found[0]["rows"] == told["rows"] == sum(line["rows"] for line in found[1:])
+    assert "Vintages after the test, told apart" in (run.folder / "validation.html").read_text()
 
 
 def test_what_is_in_the_folder(fraud_run, quick_fraud):
@@ -393,7 +419,7 @@ def test_a_run_that_stops_while_writing_leaves_nothing(
         assert {path.name[:5] for path in tmp_path.iterdir()} == {".run."}
         raise fault
 
-    monkeypatch.setattr(f"fintech_dl.runs.{stage}", stop)
+    monkeypatch.setattr(f"fintech_dl.run_files.{stage}", stop)
     with pytest.raises((KeyboardInterrupt, OutputError)) as told:
         run_pipeline(quick_fraud(spy), tmp_path / "run")
     assert not list(tmp_path.iterdir())

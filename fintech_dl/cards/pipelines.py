@@ -96,6 +96,8 @@ class PipelineCard:
     """A pipeline: the question, and everything that is done to answer it.
 
     ``words`` says what the report calls a ``row``, ``rows``, a ``positive`` and ``positives``.
+    ``kinds``: column of ``aside`` that names the kind of each positive (fraud scenario, attack
+    type); a detector's report tells how many of each kind are caught.
     """
 
     title: str
@@ -114,6 +116,7 @@ class PipelineCard:
     search: Search | None = None
     validation: Validation | None = None
     history: str = ""
+    kinds: str = ""
     limits: list[str] = field(default_factory=list)
     words: dict[str, str] = field(default_factory=dict)
     test: Test | None = None
@@ -125,7 +128,7 @@ def check_pipeline(card: PipelineCard, where: str) -> None:
     """Refuse a pipeline card whose keys contradict each other."""
     check_split(card.split, where)
     if card.test:
-        split = {"kind": card.split.kind, **card.test.split}
+        split = {"kind": card.split.kind, "column": card.split.column, **card.test.split}
         check_split(build(Split, split, f"{where}: test.split"), f"{where}: test")
     if card.history:
         check_length(card.history, f"{where}: history")

@@ -90,7 +90,7 @@ def export(card: DatasetCard, path: Path) -> Reading:
     DataError
         As `read_dataset`.
     """
-    _check_new(path)
+    check_new(path)
     reading = read_dataset(card)
     write_frame(reading.frame.rename(columns=_sources(card)), path)
     return reading
@@ -110,7 +110,7 @@ def write_frame(frame: pd.DataFrame, path: Path) -> None:
     UsageError, OutputError
         As `export`.
     """
-    _check_new(path)
+    check_new(path)
     try:
         with replacing(path) as part:
             if path.name.endswith(".parquet"):
@@ -122,7 +122,14 @@ def write_frame(frame: pd.DataFrame, path: Path) -> None:
         raise not_written(str(path), error, "choose another file with -o") from error
 
 
-def _check_new(path: Path) -> None:
+def check_new(path: Path) -> None:
+    """Refuse a file to write that exists already or has another ending: before hours of work.
+
+    Raises
+    ------
+    UsageError, OutputError
+        As `export`.
+    """
     if not path.name.endswith(SUFFIXES):
         raise UsageError(f"{path}: expected a file {', '.join(SUFFIXES)}; name another one with -o")
     if path.exists():

@@ -1,6 +1,6 @@
 """Seeded generators of data that need no download, in the shape of the real ones.
 
-Payments are made here; `credit_book`, `markets` and `stand_in` have modules of their own.
+Payments are made here; the others have modules of their own.
 """
 
 from datetime import date
@@ -13,7 +13,10 @@ from numpy.typing import NDArray
 
 from fintech_dl.cards import nearest
 from fintech_dl.data.credit_book import credit_book
+from fintech_dl.data.ledger import ledger
 from fintech_dl.data.markets import garch_panel, random_walk, stock_panel, volatility_index
+from fintech_dl.data.planted import planted
+from fintech_dl.data.series import planted_series
 from fintech_dl.data.stand_in import stand_in
 from fintech_dl.errors import CardError, UsageError
 
@@ -26,8 +29,9 @@ LARGE = 22_000  # cents
 def generate(use: str, parameters: dict[str, Any], where: str = "source") -> pd.DataFrame:
     """Call a generator by its name, parameters checked.
 
-    There are ``card_transactions``, ``card_components``, ``credit_book``, ``stand_in``,
-    ``garch_panel``, ``volatility_index``, ``stock_panel`` and ``random_walk``.
+    There are ``card_transactions``, ``card_components``, ``credit_book``, ``ledger``, ``stand_in``,
+    ``planted``, ``planted_series``, ``garch_panel``, ``volatility_index``, ``stock_panel`` and
+    ``random_walk``.
 
     Raises
     ------
@@ -40,9 +44,11 @@ def generate(use: str, parameters: dict[str, Any], where: str = "source") -> pd.
     >>> len(generate("card_transactions", {"n_customers": 5, "n_terminals": 9, "days": 2})) > 0
     True
     """
-    generators = (card_transactions, card_components, credit_book, stand_in)
+    generators = (card_transactions, card_components, credit_book, ledger, stand_in)
+    plants = (planted, planted_series)
     markets = (garch_panel, volatility_index, stock_panel, random_walk)
-    found: dict[str, Any] = {function.__name__: function for function in generators + markets}
+    known = generators + plants + markets
+    found: dict[str, Any] = {function.__name__: function for function in known}
     if use not in found:
         raise CardError(f"{where}: unknown generator {use!r}; {nearest(use, list(found))}")
     allowed = signature(found[use]).parameters

@@ -15,6 +15,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
 from fintech_dl.errors import DataError, UsageError
+from fintech_dl.evaluation.intervals import ConformalRegressor
 from fintech_dl.evaluation.metrics import Floats
 
 Groups = Mapping[str, Sequence[Hashable]]
@@ -231,7 +232,8 @@ def before_network(
 ) -> tuple[Any, pd.DataFrame, pd.DataFrame, str]:
     """Return the model to attribute, its rows and reference, and of which columns: X or network.
 
-    A calibration around a fitted model is taken off: it keeps the order of the scores. Steps before
+    A calibration around a fitted model is taken off: it keeps the order of the scores. So are
+    intervals. Steps before
     a network are gone through, unless ``method`` is ``"exact"``.
 
     Parameters
@@ -264,10 +266,13 @@ def before_network(
 
 
 def uncalibrated(model: Any) -> Any:
-    """Return the fitted model that a calibration was put around, or the model itself."""
-    if isinstance(model, CalibratedClassifierCV) and isinstance(model.estimator, FrozenEstimator):
+    """Return the fitted model that a calibration or intervals were put around, or the model."""
+    around = CalibratedClassifierCV | ConformalRegressor
+    while isinstance(model, FrozenEstimator) or (
+        isinstance(model, around) and isinstance(model.estimator, FrozenEstimator)
+    ):
         model = model.estimator
-    return model.estimator if isinstance(model, FrozenEstimator) else model
+    return model
 
 
 def last_step(model: Any) -> Any:

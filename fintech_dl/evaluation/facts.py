@@ -6,12 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.calibration import CalibratedClassifierCV
-from sklearn.frozen import FrozenEstimator
 
 from fintech_dl.cards import Split
+from fintech_dl.evaluation.attribution import last_step
 from fintech_dl.evaluation.cuts import is_classes
-from fintech_dl.evaluation.intervals import ConformalRegressor
 from fintech_dl.evaluation.splits import Fold
 from fintech_dl.table import Table
 
@@ -20,16 +18,16 @@ KINDS = {
     "prequential": "Folds in time, each tested by a model trained before it",
     "purged_kfold": "Each part of the time is tested by a model trained on the others",
     "shuffled_kfold": "Each shuffled part of the rows is tested by a model trained on the others",
+    "published": "A column that comes with the rows says which of them train and which test",
 }
 
 
 def data_facts(facts: Mapping[str, Any], table: Table) -> dict[str, Any]:
     """Return what was read of a dataset, with the times of its table.
 
-    Of classes with the number of positives. Of windows with the rows left out by reason; those
-    without a label are ``unlabelled``.
+    Of classes with the number of positives, if labels are known. Of windows with the rows left out
+    by reason; those without a label are ``unlabelled``.
     """
-    assert table.y is not None
     times = (
         {}
         if table.when is None
@@ -41,7 +39,7 @@ def data_facts(facts: Mapping[str, Any], table: Table) -> dict[str, Any]:
             {"other": "unlabelled"}.get(k, k): n for k, n in table.X.attrs["left_out"].items()
         }
         found |= {"rows_in_table": len(table), "left_out": left_out}
-    if is_classes(table.y):
+    if table.y is not None and is_classes(table.y):
         weight = np.ones(len(table)) if table.weight is None else table.weight.to_numpy()
         positives = float(table.y.to_numpy() @ weight)
         found |= {"positives": positives, "positive_rate": positives / float(weight.sum())}
@@ -57,34 +55,37 @@ def protocol_facts(split: Split, table: Table, parts: Sequence[Fold]) -> dict[st
     if split.remove_known:
         text += "; whoever was a known case by the test day is left out"
 
-    assert table.y is not None
-    classes = is_classes(table.y)
+    classes = table.y is not None and is_classes(table.y)
+
+    def positives(at: Any) -> int:
+        assert table.y is not None
+        return int(table.y.iloc[at].sum())
 
     def fold(part: Fold) -> dict[str, Any]:
-        assert table.y is not None
-        positives = {
-            "positives_train": int(table.y.iloc[part.train].sum()),
-            "positives_test": int(table.y.iloc[part.test].sum()),
-        }
         bounds = ("train_from", "train_to", "test_from", "test_to")
         return {
             "name": part.name,
             **{name: str(getattr(part, name) or "") for name in bounds},
             "rows_train": len(part.train),
             "rows_test": len(part.test),
-            **(positives if classes else {}),
+            **({"positives_train": positives(part.train)} if classes else {}),
+            **({"positives_test": positives(part.test)} if classes else {}),
             "removed_known": part.removed_known,
             "purged": part.purged,
+            **({"apart": apart(part)} if len(part.apart) else {}),
         }
+
+    def apart(part: Fold) -> dict[str, Any]:
+        ends = {"from": str(part.test_to), "to": str(part.apart_to)}
+        found = {**ends, "rows": len(part.apart)}
+        return found | ({"positives": positives(part.apart)} if classes else {})
 
     return {"kind": split.kind, "text": text + ".", "folds": [fold(part) for part in parts]}
 
 
 def training_facts(model: Any) -> dict[str, Any]:
     """Return how the network of a fitted pipeline was trained."""
-    while isinstance(model, CalibratedClassifierCV | ConformalRegressor | FrozenEstimator):
-        model = model.estimator
-    last = model.steps[-1][1]
+    last = last_step(model)
     if not hasattr(last, "training_"):
         return {}
     return {

@@ -14,6 +14,7 @@ from typing import Any
 from fintech_dl.errors import not_written, require
 from fintech_dl.evaluation import (
     credit_tables,
+    detection_tables,
     figures,
     forecast_standings,
     forecast_tables,
@@ -77,6 +78,7 @@ def render(record: Record) -> str:
         curves=figures.curve_figures(record),
         days=figures.day_figures(record),
         decision=tables.decision(record),
+        detection=detection_tables.detection(record),
         calibration=tables.calibration(record),
         reasons=credit_tables.reasons(record),
         points=credit_tables.points(record),

@@ -202,6 +202,8 @@ def decision(record: Record) -> Record:
     ]
     head = ["model", "threshold", "alerts", "alerts a day", "right alerts", "precision", "recall"]
     head += [f"cost, {unit}" if unit else "cost", "savings"]
+    told = [i for i in range(len(head)) if i < 2 or any(_text(row[i]) != MISSING for row in rows)]
+    head, rows = [head[i] for i in told], [[row[i] for i in told] for row in rows]
     cost, trivial = given.get("cost"), given.get("cost_of_best_trivial")
     return given and {
         "given": given,
@@ -214,6 +216,10 @@ def decision(record: Record) -> Record:
         ),
         "figures": figures.decision_figures(record),
     }
+
+
+def _text(cell: Any) -> str:
+    return str(cell["text"] if isinstance(cell, dict) else cell)
 
 
 def _saved(savings: Record) -> Record:

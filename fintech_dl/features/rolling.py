@@ -16,9 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 Integers = NDArray[np.int64]
+Floats = NDArray[np.float64]
 
 PART_ROWS = 2**15  # one part's keys fit into the processor's cache
 LARGEST_KEY = 2**62
+LOG_UNIT = 1e-4  # logs of amounts are counted in this unit, so that their sums are exact
+LEAST_LOG_SPREAD = 0.1  # about 10 % of the amount
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,6 +138,43 @@ def running_sum(values: Integers) -> Integers:
     out = np.zeros(len(values) + 1, dtype=np.int64)
     np.cumsum(values, out=out[1:])
     return out
+
+
+def zscores(order: EntityOrder, amount: Floats, start: Integers) -> Floats:
+    """Return for each place how unusual its amount is among the entity's strictly earlier rows.
+
+    Parameters
+    ----------
+    order : EntityOrder
+    amount : float array of shape (n_rows,)
+        0 or more, in the order of the rows.
+    start : int array of shape (n_rows,)
+        Place at which each place's window begins, from ``EntityOrder.since``.
+
+    Returns
+    -------
+    float array of shape (n_rows,)
+        How many standard deviations (at least 0.1) log(1 + amount) lies above the mean of the
+        window's earlier rows; 0 if they are fewer than two.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fintech_dl.features.rolling import by_entity, zscores
+    >>> order = by_entity(np.zeros(3, dtype=np.int64), np.array([1, 2, 3]))
+    >>> zscores(order, np.array([9.0, 9.0, 99.0]), order.since(10)).round(1)
+    array([ 0.,  0., 23.])
+    """
+    end = order.same_time
+    count = end - start
+    log = np.rint(np.log1p(amount) / LOG_UNIT).astype(np.int64)[order.row]
+    sums, squares = running_sum(log), running_sum(log * log)
+    n = np.maximum(count, 1).astype(float)
+    mean = (sums[end] - sums[start]) / n
+    scatter = np.maximum((squares[end] - squares[start]) - n * mean * mean, 0)
+    spread = np.sqrt(scatter / np.maximum(n - 1, 1))
+    z = (log - mean) / np.maximum(spread, LEAST_LOG_SPREAD / LOG_UNIT)
+    return np.where(count > 1, z, 0.0)
 
 
 def _stable_order(entity: Integers) -> Integers:

@@ -17,7 +17,7 @@ from fintech_dl.features.columns import (
     ordered_times,
     refuse,
 )
-from fintech_dl.features.rolling import EntityOrder, Integers, by_entity, running_sum
+from fintech_dl.features.rolling import EntityOrder, Integers, by_entity, running_sum, zscores
 from fintech_dl.table import Table
 
 Floats = NDArray[np.float64]
@@ -29,8 +29,6 @@ REQUIRED = ("time", "customer_id", "terminal_id", "amount")
 LABELS = ("is_fraud", "fraud_scenario")  # known later, so rows to score may lack them
 VELOCITY_HOURS = (1, 6)
 LARGEST_AMOUNT = 1e13  # below it a double tells cents apart
-LOG_UNIT = 1e-4  # logs of amounts are counted in this unit, so that their sums are exact
-LEAST_LOG_SPREAD = 0.1  # about 10 % of the amount
 MOST_DAYS = 36_500
 
 _MICROSECONDS = {"day": 86_400_000_000, "hour": 3_600_000_000}
@@ -301,14 +299,7 @@ def _habits(
     np.divide(own * count.astype(float), spent, out=ratio, where=spent > 0)
     yield f"amount_over_mean_{horizon_days:g}d", customers, ratio
 
-    log = np.rint(np.log1p(amount) / LOG_UNIT).astype(np.int64)[customers.row]
-    sums, squares = running_sum(log), running_sum(log * log)
-    n = np.maximum(count, 1).astype(float)
-    mean = (sums[end] - sums[start]) / n
-    scatter = np.maximum((squares[end] - squares[start]) - n * mean * mean, 0)
-    spread = np.sqrt(scatter / np.maximum(n - 1, 1))
-    z = (log - mean) / np.maximum(spread, LEAST_LOG_SPREAD / LOG_UNIT)
-    yield f"amount_zscore_{horizon_days:g}d", customers, np.where(count > 1, z, 0.0)
+    yield f"amount_zscore_{horizon_days:g}d", customers, zscores(customers, amount, start)
 
 
 def _last_events(

@@ -272,7 +272,7 @@ from fintech_dl.cli import main; main()
 """
 
 
-@pytest.mark.parametrize("at", ["estimators.training.Trainer", "runs.write_quarantine"])
+@pytest.mark.parametrize("at", ["estimators.training.Trainer", "run_files.write_quarantine"])
 def test_a_run_that_is_killed(at, tmp_path, command):
     card = tmp_path / "own.toml"
     text = (shipped("pipelines") / "fraud.toml").read_text()

@@ -18,8 +18,16 @@ from fintech_dl import (
     MLP,
     RNN,
     TCN,
+    VAE,
     Autoencoder,
+    DeepSAD,
+    DeepSVDD,
+    DenoisingAutoencoder,
+    DevNet,
+    DiffusionAutoencoder,
+    DiffusionTime,
     FTTransformer,
+    MultiView,
     Network,
     NeuralClassifier,
     NeuralDetector,
@@ -28,6 +36,7 @@ from fintech_dl import (
     NHiTS,
     NLinear,
     RealMLP,
+    ScoreMatching,
     TabM,
     Transformer,
     TSMixer,
@@ -57,12 +66,22 @@ NETWORKS = (
     NLinear,
     NHiTS,
     TSMixer,
+    DenoisingAutoencoder,
+    VAE,
+    DiffusionAutoencoder,
+    DiffusionTime,
+    MultiView,
+    ScoreMatching,
+    DeepSVDD,
+    DeepSAD,
+    DevNet,
 )
 WRONG = (-1, NAN, INF, -INF, "unknown", object(), object, b"x", {"a": 1}, {1}, (0,), (NAN,), 3 + 4j)
 NO_FLAG = (*WRONG, 0, 1, 0.5, "True", [True])
 ZERO = (*WRONG, 0)
 COUNTS = ("epochs", "batch_size", "patience", "n_members", "kernel_size", "channels", "code")
 COUNTS += ("k", "bins", "embedding_units", "frequencies", "blocks", "heads", "patch", "stride")
+COUNTS += ("levels", "classes", "memory", "neighbours")
 
 
 def wrong_values(name, default):
@@ -81,10 +100,13 @@ def wrong_values(name, default):
         "embedding",
         "normalise",
         "tokens",
+        "corruption",
     ):
         return [*ZERO, True, "", "x" * 10**6]
     if name in ("hidden", "units", "filters", "pooling"):
         return [*ZERO, True, None, 1.5, (3, 0), (3, 1.5), [[3]], "3", [None]]
+    if name == "views":
+        return [*WRONG, True, None, (), "", "noise", ["noise", "noise"], [["noise"]]]
     if name in COUNTS:
         return [*ZERO, True, 1.5, "3"]
     if name in ("random_state", "verbose"):
