@@ -75,7 +75,8 @@ class Trimming(layers.Layer):
         decay = ops.minimum(DECAY, self.step / (self.step + BEGIN))
         for slow, weight in self.pairs():
             if "float" in str(slow.dtype):
-                moved = decay * slow + (1 - decay) * weight
-                slow.assign(ops.where(self.step > 0, moved, weight))
+                own = ops.convert_to_tensor(weight)
+                moved = decay * slow + (1 - decay) * own
+                slow.assign(ops.where(self.step > 0, moved, own))
             else:
                 slow.assign(weight)
