@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from progress import append, read_lines, slug
+import progress
+from progress import slug
 from results import FOLDER
 
 from fintech_dl.folders import replacing
@@ -27,18 +28,13 @@ class Job(NamedTuple):
 
 
 def done(protocol: str, folder: Path = STATE) -> dict[Job, Line]:
-    """Return what was measured by a protocol, the last line of each job."""
-    found = {}
-    for line in read_lines(folder / f"{protocol}.jsonl"):
-        job = Job(protocol, *(line.pop(name) for name in Job._fields[1:]))
-        found[job] = line
-    return found
+    """Return what was measured of a protocol, the last line of each job."""
+    return progress.done(Job, protocol, folder)
 
 
 def keep(job: Job, line: Mapping[str, Any], folder: Path = STATE) -> None:
     """Add a line to the file of the job's protocol."""
-    name = {key: value for key, value in job._asdict().items() if key != "protocol"}
-    append(folder / f"{job.protocol}.jsonl", {**name, **line})
+    progress.keep(job, line, folder)
 
 
 def scores_path(job: Job, folder: Path) -> Path:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from progress import append, read_lines
+import progress
 from results import FOLDER
 
 STATE = FOLDER / "markets"
@@ -31,17 +31,12 @@ class Job(NamedTuple):
 
 def done(part: str, folder: Path = STATE) -> dict[Job, Line]:
     """Return what was measured of a part, the last line of each job."""
-    found = {}
-    for line in read_lines(folder / f"{part}.jsonl"):
-        job = Job(part, *(line.pop(name) for name in Job._fields[1:]))
-        found[job] = line
-    return found
+    return progress.done(Job, part, folder)
 
 
 def keep(job: Job, line: Mapping[str, Any], folder: Path = STATE) -> None:
     """Add a line to the file of the job's part."""
-    name = {key: value for key, value in job._asdict().items() if key != "part"}
-    append(folder / f"{job.part}.jsonl", {**name, **line})
+    progress.keep(job, line, folder)
 
 
 def rounded(values: Sequence[float] | np.ndarray, digits: int = 5) -> list[float | None]:

@@ -2,9 +2,11 @@
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+Job = TypeVar("Job")
 
 
 def slug(method: str) -> str:
@@ -33,6 +35,24 @@ def append(path: Path, line: Mapping[str, Any]) -> None:
         if file.read() not in (b"", b"\n"):
             text = "\n" + text
         file.write(text.encode())
+
+
+def done(kind: Callable[..., Job], first: str, folder: Path) -> dict[Job, dict[str, Any]]:
+    """Return what was measured of the jobs in a file, which their first field names.
+
+    The last line of each job counts.
+    """
+    found = {}
+    for line in read_lines(folder / f"{first}.jsonl"):
+        job = kind(first, *(line.pop(name) for name in kind._fields[1:]))  # type: ignore[attr-defined]
+        found[job] = line
+    return found
+
+
+def keep(job: Any, line: Mapping[str, Any], folder: Path) -> None:
+    """Add a line to the file that the first field of a job names."""
+    name = dict(list(job._asdict().items())[1:])
+    append(folder / f"{job[0]}.jsonl", {**name, **line})
 
 
 def told(seconds: Sequence[float | None]) -> str:
