@@ -31,7 +31,8 @@ class MultiView(DiffusionTime):
     the columns, which learn no details, where the training rows hold anomalies themselves.
     Every view is counted in deviations from what is usual among training rows; the score is their
     mean, in which the neighbours count double. With ``"neighbours"`` training rows are kept in the
-    fitted state: leave it out where no row of a customer may leave the bank.
+    fitted state: leave it out where no row of a customer may leave the bank. Distances to kept rows
+    jump where a row equals one of them: take ``explain`` for reasons, not integrated gradients.
 
     Parameters
     ----------

@@ -148,7 +148,7 @@ def test_a_regressor_adds_up_in_the_unit_of_its_target(parameters):
     assert np.abs(model.input_gradients(ROWS, ONE)[0]).max() > 1
 
 
-@pytest.mark.parametrize("network", [None, TabM(k=2, units=8)], ids=repr)
+@pytest.mark.parametrize("network", [Autoencoder(), TabM(k=2, units=8)], ids=repr)
 def test_a_detector_adds_up_to_its_anomaly_score(network):
     model = NeuralDetector(network=network, special_codes=CODES, **SHORT).fit(X)
     assert gap(model, model.anomaly_score) < 1e-4
