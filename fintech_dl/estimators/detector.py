@@ -69,9 +69,8 @@ class NeuralDetector(OutlierMixin, UnsupervisedEstimator):
     Attributes
     ----------
     offset_ : float
-        Threshold on ``score_samples``: rows below it are flagged.
-    threshold_ : float
-        The same on ``anomaly_score``: rows above it are flagged.
+        Threshold on ``score_samples``: rows below it are flagged. ``threshold_`` is the same on
+        ``anomaly_score``: rows above it are.
     oof_ : ndarray of shape (n_rows,)
         With ``cv``: anomaly score of each training row by the members that have not learned from
         it; NaN where all have.

@@ -52,13 +52,13 @@ def daily(
     Table
         ``X`` is float32. In usual moves (1.48 x the median size of the log returns of 60 bars
         before), as asinh, so that ten times a price is far off but not out of all proportion:
-        ``open``, ``high``, ``low``, ``close`` from the close before or from the median of the last
-        five closes, whichever is nearer; ``close_in_market``, the close's less the median of all
-        assets of the date (of five or more); ``outside``, how far open and close lie outside of
-        high and low. Logarithms over the median of the bars before: ``range`` (high to low),
-        ``turnover`` (close times volume: a split leaves it as it is). ``repeated``: share of the
-        bar's prices that are those of the bar before; ``repeated_volume`` (0 or 1). NaN where a
-        cell is empty.
+        ``open_move``, ``high_move``, ``low_move``, ``close_move`` from the close before or from the
+        median of the last five closes, whichever is nearer; ``close_in_market``, the close's less
+        the median of all assets of the date (of five or more); ``outside``, how far open and close
+        lie outside of high and low. Logarithms over the median of the bars before: ``range`` (high
+        to low), ``turnover`` (close times volume: a split leaves it as it is). ``repeated``: share
+        of the bar's prices that are those of the bar before; ``repeated_volume`` (0 or 1). NaN
+        where a cell is empty.
 
         ``y`` is the target (None without the column), ``when`` the date, ``who`` the asset. Rows
         with fewer than 62 bars before are left out, counted by reason in ``X.attrs["left_out"]``.
@@ -74,7 +74,7 @@ def daily(
     >>> from fintech_dl.features.bar_checks import daily
     >>> bars = stock_panel(n_assets=2, days=70)
     >>> bars.loc[139, "close"] *= 2
-    >>> daily(bars).X["close"].iloc[-1] > 3
+    >>> daily(bars).X["close_move"].iloc[-1] > 3
     np.True_
     """
     check_bars(frame)
@@ -124,10 +124,12 @@ def _checks(found: OwnBars) -> dict[str, Floats]:
     features = {}
     for name, price in logs.items():
         one, two = price - before, price - recent
-        features[name] = np.arcsinh(np.where(np.abs(one) <= np.abs(two), one, two) / usual)
-    dates = pd.Series(features["close"]).groupby(found.date)
+        features[f"{name}_move"] = np.arcsinh(
+            np.where(np.abs(one) <= np.abs(two), one, two) / usual
+        )
+    dates = pd.Series(features["close_move"]).groupby(found.date)
     market = np.where(dates.transform("count") >= FEWEST, dates.transform("median"), 0.0)
-    features["close_in_market"] = features["close"] - market
+    features["close_in_market"] = features["close_move"] - market
     if {"high", "low"} <= {*logs}:
         ends = [logs[name] for name in ("open", "close") if name in logs]
         top, bottom = np.fmax.reduce(ends), np.fmin.reduce(ends)

@@ -10,6 +10,7 @@ from fintech_dl.errors import DataError
 from fintech_dl.features.bar_checks import daily, daily_days
 
 PRICES = ["open", "high", "low", "close"]
+MOVES = [f"{name}_move" for name in PRICES]
 AT = 90  # the day that is changed, of the asset S03
 
 
@@ -31,19 +32,19 @@ def with_cells(bars, changes, days=(AT,)):
 
 def test_a_price_at_ten_times_stands_out_on_its_day_alone(bars):
     X, day = with_cells(bars, {"close": 10.0})
-    assert X.loc[day, "close"] > 4
+    assert X.loc[day, "close_move"] > 4
     assert X.loc[day, "outside"] > 4
     others = X.drop(index=day)
-    assert others["close"].abs().max() < 3
+    assert others["close_move"].abs().max() < 3
     assert others["outside"].max() == 0
 
 
 def test_a_split_stands_out_on_its_first_day_alone(bars):
     after = range(AT, 120)
     X, day = with_cells(bars, {**dict.fromkeys(PRICES, 0.5), "volume": 2.0}, after)
-    assert X.loc[day, "close"] < -3.5
-    assert X.loc[day, PRICES].max() < -3
-    assert X.drop(index=day)["close"].abs().max() < 3
+    assert X.loc[day, "close_move"] < -3.5
+    assert X.loc[day, MOVES].max() < -3
+    assert X.drop(index=day)["close_move"].abs().max() < 3
     assert X["turnover"].abs().max() < 1.5
 
 
@@ -66,17 +67,17 @@ def test_a_fall_of_the_whole_market_is_no_fall_in_the_market(bars):
     frame.loc[frame["date"] >= day, PRICES] *= 0.8
     table = daily(frame)
     X = table.X[(table.when == day).to_numpy()]
-    assert (X["close"] < -2).all()
+    assert (X["close_move"] < -2).all()
     assert X["close_in_market"].abs().median() < 1
     few = daily(frame[frame["asset"] < "S04"].reset_index(drop=True)).X
-    assert np.array_equal(few["close"], few["close_in_market"])
+    assert np.array_equal(few["close_move"], few["close_in_market"])
 
 
 def test_planted_errors_score_high_and_rows_are_counted():
     bars = plant_errors(stock_panel(n_assets=10, days=300), rate=0.01)
     table = daily(bars)
     X = table.X
-    far = X[PRICES].abs().max(axis=1) > 2.2
+    far = X[MOVES].abs().max(axis=1) > 2.2
     for kind, sign in {
         "spike": far,
         "split": far,
@@ -95,10 +96,10 @@ def test_empty_cells_are_missing_and_absent_columns_do_without(bars):
     frame.loc[frame["asset"] == "S01", "open"] = np.nan
     X = daily(frame).X
     assert "turnover" not in X
-    assert X["open"].isna().mean() == pytest.approx(1 / 8, abs=0.01)
-    assert X["close"].notna().all()
+    assert X["open_move"].isna().mean() == pytest.approx(1 / 8, abs=0.01)
+    assert X["close_move"].notna().all()
     closes = daily(frame[["date", "asset", "close"]]).X
-    assert list(closes) == ["close", "close_in_market", "repeated"]
+    assert list(closes) == ["close_move", "close_in_market", "repeated"]
 
 
 def test_bars_that_cannot_be_true_are_kept(bars):
@@ -106,7 +107,7 @@ def test_bars_that_cannot_be_true_are_kept(bars):
     frame.loc[frame.index[-3:], "close"] = [0.0, -1.0, np.nan]
     table = daily(frame)
     assert len(table) == 8 * (120 - 61)
-    assert table.X["close"].iloc[-3:].isna().all()
+    assert table.X["close_move"].iloc[-3:].isna().all()
 
 
 def test_as_much_history_as_declared_is_enough(bars):
