@@ -128,15 +128,16 @@ def day_figures(record: Record) -> list[Figure]:
     """Return one chart per measure by day: precision, recall, card precision, positives."""
     w, models = words(record), [m for m in ran(record) if _some(m.get("by_day"), "day")]
     named = [n for m in models for n in m.get("metrics") or {} if n.startswith("card_precision_at")]
-    k = clean(named[0].rpartition("_")[2], 8) if named else "k"
     known = {
         "precision": ("Precision by day", "Share of the day's alerts that are right."),
         "recall": ("Recall by day", f"Share of the day's {w['positives']} that are caught."),
-        "card_precision": (
+    }
+    if named:  # rows are of cards
+        k = clean(named[0].rpartition("_")[2], 8)
+        known["card_precision"] = (
             f"Card precision by day, {k} cards",
             f"Of the {k} cards with the day's highest scores, the share truly compromised.",
-        ),
-    }
+        )
     figures = []
     for key, (title, read) in known.items():
         shown = [m for m in models if _some(m["by_day"], key)]
