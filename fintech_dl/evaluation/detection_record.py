@@ -88,7 +88,9 @@ def detection_record(
         "distribution": _distribution(own.train.score, outcome, labelled),
         "drift": _drift(own.train.score, outcome, raised[0]),
         "alerts": _shown(lines, key),
-        "kinds": _kinds(card, scored, table, parts, limit) if labelled and card.kinds else [],
+        "kinds": _kinds(card, scored, table, parts, raised, limit)
+        if labelled and card.kinds
+        else [],
         "shared": [
             {"name": one.name, "share": float(theirs[raised[0]].mean())}
             for one, theirs in zip(scored[1:], raised[1:], strict=True)
@@ -293,9 +295,13 @@ def _kinds(
     scored: Sequence[Scored],
     table: Table,
     parts: Sequence[Fold],
+    latest: Sequence[NDArray[np.bool_]],
     limit: float | None,
 ) -> list[dict[str, Any]]:
-    """Return how many of each kind of positive are caught, by the detector and by each rival."""
+    """Return how many of each kind of positive are caught, by the detector and by each rival.
+
+    ``latest`` says which rows of the latest fold raise an alert, model by model.
+    """
     assert table.aside is not None
     assert table.y is not None
     kind = _texts(table.aside[card.kinds]).where(table.y == 1, "").to_numpy()
@@ -303,9 +309,10 @@ def _kinds(
     tested = np.concatenate([kind[part.test] for part in parts])
     caught = {
         one.name: np.concatenate(
-            [_raised(card, one, i, scored[0], limit) for i in range(len(parts))]
+            [first, *(_raised(card, one, i, scored[0], limit) for i in range(1, len(parts)))]
         )
-        for one in ran
+        for one, first in zip(scored, latest, strict=True)
+        if one.outcomes
     }
     learned = kind[parts[0].train]
     found = []

@@ -20,7 +20,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from progress import append, read_lines, told
+import progress
+from progress import told
 from results import FOLDER, write_result
 from sklearn.ensemble import IsolationForest
 
@@ -171,8 +172,10 @@ def measure(values: Floats, labels: Floats, method: str, seed: int) -> Line:
 
 def done(folder: Path) -> dict[Job, Line]:
     """Return what was measured, the last line of each job."""
-    lines = [line for group in GROUPS for line in read_lines(folder / f"{group}.jsonl")]
-    return {Job(*(line.pop(name) for name in Job._fields)): line for line in lines}
+    found: dict[Job, Line] = {}
+    for group in GROUPS:
+        found |= progress.done(Job, group, folder)
+    return found
 
 
 def run(todo: Sequence[Job], data: Any, folder: Path, hours: float) -> None:
@@ -183,7 +186,7 @@ def run(todo: Sequence[Job], data: Any, folder: Path, hours: float) -> None:
             print(f"{hours:g} h are over; {len(todo) - number + 1} jobs are left")
             break
         line = measure(*data[job.group][job.series], job.method, job.seed)
-        append(folder / f"{job.group}.jsonl", {**job._asdict(), **line})
+        progress.keep(job, line, folder)
         print(f"[{number}/{len(todo)}] {job}: {line['seconds']} s", flush=True)
     print(f"{sum(line['seconds'] for line in done(folder).values()) / 3600:.2f} h in all")
 
