@@ -51,8 +51,8 @@ class SeriesDetector(OutlierMixin, BaseEstimator):
           deviations of the errors before. For prices and returns.
         - ``"rebuild"``: the squared error of rebuilding it, the mean of all windows with it. For
           shapes.
-        - ``"both"``: the error at both ends of a window, smoothed, times the error of rebuilding
-          the steps between, warped in time. For :class:`~fintech_dl.AER`.
+        - ``"both"``: the error at both ends of a window, smoothed, and that of rebuilding the
+          steps between, warped in time, as ``combine`` says. For :class:`~fintech_dl.AER`.
         - ``"window"``: the score of its window, of any outlier detector.
         - ``"whole"``: the ``saliency`` of the whole series (:class:`~fintech_dl.SpectralResidual`).
     window : int, optional
@@ -70,6 +70,9 @@ class SeriesDetector(OutlierMixin, BaseEstimator):
         the upper fence of the adjusted boxplot.
     smooth : float, default=0.01
         Of ``mode="both"``: share of the rows over which errors are smoothed, in [0, 1).
+    combine : {"product", "sum", "ends"}, default="product"
+        Of ``mode="both"``: the product of both errors, each brought from 1 to 2, their mean, each
+        brought from 0 to 1, or the error at the ends alone. It changes scores only, not the fit.
 
     Attributes
     ----------
@@ -113,6 +116,7 @@ class SeriesDetector(OutlierMixin, BaseEstimator):
     max_windows: Width = 5000
     contamination: float | str = "auto"
     smooth: Share = 0.01
+    combine: Literal["product", "sum", "ends"] = "product"
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Learn each series of ``X``, of shape (n_rows, n_channels); ``y`` is ignored.
@@ -281,7 +285,7 @@ class SeriesDetector(OutlierMixin, BaseEstimator):
     def _both(
         self, own: dict[str, Any], inputs: np.ndarray, outputs: np.ndarray, n: int
     ) -> np.ndarray:
-        """Return the errors at the ends times those between, each from 1 to 2 in training."""
+        """Return the errors at the ends and those between as one score, as ``combine`` says."""
         ends = end_errors(np.abs(inputs - outputs)[:, [0, -1]].mean(axis=2), n, self.smooth)
         parts = [
             np.stack([mean_over_windows(part[:, 1:-1, i], n - 2) for i in range(part.shape[2])], 1)
@@ -292,7 +296,10 @@ class SeriesDetector(OutlierMixin, BaseEstimator):
         if "ends" not in own:
             for name, error in (("ends", ends), ("between", between)):
                 own[name] = float(error.min()), float(error.max())
-        return in_range(ends, own["ends"]) * in_range(between, own["between"])
+        if self.combine == "ends":
+            return ends
+        one, two = in_range(ends, own["ends"]), in_range(between, own["between"])
+        return one * two if self.combine == "product" else (one + two) / 2 - 1
 
 
 def _predicted(learner: Any, X: pd.DataFrame) -> np.ndarray:

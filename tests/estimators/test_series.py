@@ -1,5 +1,7 @@
 """Detectors of series: each mode finds what it is for, sees no later row, and answers bad input."""
 
+from copy import copy
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -21,6 +23,7 @@ from fintech_dl import (
 )
 from fintech_dl.estimators.series_errors import (
     end_errors,
+    in_range,
     mean_over_windows,
     robust_z,
     smoothed,
@@ -97,6 +100,20 @@ def test_scores_at_the_end_depend_on_no_later_row(fitted, name):
     model, X = fitted[name]
     whole, begun = model.anomaly_score(X), model.anomaly_score(X[:430])
     np.testing.assert_array_equal(whole[:430], begun)
+
+
+def test_both_errors_are_combined_as_asked_without_another_fit(fitted):
+    model, X = fitted["both"]
+    scores = {
+        way: copy(model).set_params(combine=way).anomaly_score(X)
+        for way in ("product", "sum", "ends")
+    }
+    ends = in_range(scores["ends"], model.fitted_[0]["ends"])
+    between = scores["product"] / ends
+    assert 1 <= ends.min() <= ends.max() <= 2
+    np.testing.assert_allclose(scores["sum"], (ends + between) / 2 - 1, atol=1e-12)
+    assert between.std() > 0
+    assert between[1:-1].min() >= 1
 
 
 def test_series_are_fitted_and_scored_apart():
@@ -186,6 +203,7 @@ def test_windows_learned_from_are_bounded():
         ({"contamination": 0.9}, "contamination=0.9"),
         ({"at": "start"}, "at='start'"),
         ({"smooth": 1.0}, "smooth=1.0"),
+        ({"combine": "mean"}, "combine='mean'"),
     ],
 )
 def test_parameters_out_of_range_are_refused(given, message):
