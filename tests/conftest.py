@@ -3,6 +3,8 @@
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -60,6 +62,31 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
         return Done(stop.value.code, *capsys.readouterr())
 
     return run
+
+
+@pytest.fixture(scope="session")
+def few_draws() -> Any:
+    """Return a patch under which a run draws little: intervals and importances are not asked."""
+    from fintech_dl.evaluation.explanation import permutation_importance
+
+    def twice(*words: Any, **settings: Any) -> Any:
+        return permutation_importance(*words, **{**settings, "n_repeats": 2})
+
+    @contextmanager
+    def patched(resamples: int) -> Iterator[None]:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("fintech_dl.evaluation.evidence.RESAMPLES", resamples)
+            patch.setattr("fintech_dl.runs.permutation_importance", twice)
+            yield
+
+    return patched
+
+
+@pytest.fixture
+def unreported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let runs draw no reports: a third of the time of a small one, and not what is asked."""
+    for name in ("run_files.write_report", "runs.write_validated"):
+        monkeypatch.setattr(f"fintech_dl.{name}", lambda *words, **settings: None)
 
 
 @pytest.fixture(scope="session")

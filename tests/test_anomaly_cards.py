@@ -22,8 +22,9 @@ def as_tested(name, changes=None):
 
 
 @pytest.fixture(autouse=True)
-def _few_resamples(monkeypatch):
-    monkeypatch.setattr("fintech_dl.evaluation.evidence.RESAMPLES", 50)
+def _few_resamples(few_draws):
+    with few_draws(50):
+        yield
 
 
 @pytest.mark.parametrize("name", [*KINDS, "intrusion"])
@@ -35,6 +36,7 @@ def test_nothing_that_knows_the_answer_is_a_feature(name):
 
 
 @pytest.mark.parametrize("name", KINDS)
+@pytest.mark.usefixtures("unreported")
 def test_the_record_tells_how_many_of_each_kind_are_caught(name, tmp_path):
     card = as_tested(name, {"baseline": [FOREST], "metrics": ["average_precision"]})
     small = {"model__epochs": 10, "model__network__units": 64}

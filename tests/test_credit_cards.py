@@ -24,8 +24,9 @@ CREDIT = [name for name in names("pipelines") if name.startswith("credit")]
 
 
 @pytest.fixture(autouse=True)
-def _few_resamples(monkeypatch):
-    monkeypatch.setattr("fintech_dl.evaluation.evidence.RESAMPLES", 100)
+def _few_resamples(few_draws):
+    with few_draws(100):
+        yield
 
 
 def quick(name, changes=None, dataset=None):
@@ -35,6 +36,7 @@ def quick(name, changes=None, dataset=None):
     return replace(card, validation=None, reasons=None)
 
 
+@pytest.mark.usefixtures("unreported")
 def test_a_blend_is_saved_loaded_and_scored_to_the_bit(tmp_path):
     card = quick("credit-blend")
     fewer = {"model__network__epochs": 1, "model__boosting__n_estimators": 20, "model__cv": 2}
@@ -96,6 +98,7 @@ def test_the_search_of_a_credit_card_has_rows_to_search_on(name):
         assert table.y.iloc[fold.train].sum() > 5 < table.y.iloc[fold.test].sum()
 
 
+@pytest.mark.usefixtures("unreported")
 def test_credit_is_searched(tmp_path):
     card = quick("credit", {"search.n_iter": 2, "search.space.model__network__k": [2, 4]})
     run = run_pipeline(card, tmp_path / "run", search=True, set_params={"model__epochs": 1})
@@ -138,6 +141,7 @@ def test_apart_is_of_a_holdout_with_a_length():
 
 
 @pytest.mark.needs_data("taiwan_default.parquet")
+@pytest.mark.usefixtures("unreported")
 def test_real_accounts_of_taiwan_end_to_end(tmp_path):
     few = {"split.kind": "holdout", "split.test_fraction": 0.1}
     card = quick("credit-taiwan", few, dataset="taiwan_default")

@@ -33,9 +33,10 @@ def test_the_first_part_of_each_series_trains_and_the_rest_tests(card):
     assert len(fold.train) + len(fold.test) == len(table)
 
 
-def test_a_run_finds_planted_events(card, tmp_path, monkeypatch):
-    monkeypatch.setattr("fintech_dl.evaluation.evidence.RESAMPLES", 50)
-    run = run_pipeline(card, tmp_path / "run", set_params={"model__epochs": 5})
+@pytest.mark.usefixtures("unreported")
+def test_a_run_finds_planted_events(card, tmp_path, few_draws):
+    with few_draws(50):
+        run = run_pipeline(card, tmp_path / "run", set_params={"model__epochs": 5})
     model, rival = run.record["models"]
     assert model["metrics"]["roc_auc"]["value"] > 0.7
     assert rival["metrics"]["roc_auc"]["value"] > 0.7

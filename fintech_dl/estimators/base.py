@@ -327,13 +327,13 @@ class NeuralEstimator(ModelHolder):
         """Return the live model, ready to train: fresh and adapted to the rows, or as it was."""
         from fintech_dl.estimators.training import RowFunction, Trainer
 
+        used = structure([self._loss_key(), optimizer_settings(settings), len(shares)])
         if not resume:
             self.__dict__.pop("_lease", None)
-            self._leased(network, shares[0].seed)
+            self._leased(network, shares[0].seed, used)
         live = self._live()
         steps = count_steps(shares, settings["batch_size"])
         ends = steps * settings["epochs"] if settings["schedule"] != "constant" else 0
-        used = structure([self._loss_key(), optimizer_settings(settings), len(shares)])
         same = live.trainer is not None and live.used == used and live.ends == ends
         if same and resume and ends:  # a schedule that has run out would leave a rate of nothing
             live.trainer.restart()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import weakref
 from collections import deque
 from collections.abc import Callable, Hashable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,7 @@ class Lease:
             weakref.finalize(self, _idle.append, (key, live))
 
 
-def lease(key: Hashable, build: Callable[[], Any]) -> Lease:
+def lease(key: Hashable, build: Callable[[], Any], used: Hashable = None) -> Lease:
     """Return a freshly initialised model: an idle one of the same structure, or the one built.
 
     Parameters
@@ -48,16 +49,21 @@ def lease(key: Hashable, build: Callable[[], Any]) -> Lease:
         Equal for equal structures; None for a model that nobody else may have later.
     build : callable
         Returns a new Keras model, its random weights drawn.
+    used : hashable, optional
+        Loss and optimizer to come: of several idle models one that was trained so is taken.
     """
     fresh = build()
-    for at, (other, live) in enumerate(_idle):
-        if other == key and key is not None:
-            del _idle[at]
-            renew(live, fresh)
-            if live.trainer is not None:
-                live.trainer.restart()
-            return Lease(key, live)
-    return Lease(key, Live(fresh))
+    found = [entry for entry in tuple(_idle) if entry[0] == key and key is not None]
+    if not found:
+        return Lease(key, Live(fresh))
+    entry = next((one for one in found if one[1].used == used), found[0])
+    with suppress(ValueError):  # a model that went idle just now may have pushed it out
+        _idle.remove(entry)
+    live = entry[1]
+    renew(live, fresh)
+    if live.trainer is not None:
+        live.trainer.restart()
+    return Lease(key, live)
 
 
 def renew(live: Live, fresh: Any) -> None:

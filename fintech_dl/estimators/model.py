@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
@@ -117,14 +117,14 @@ class ModelHolder(BaseEstimator):
                     "its input"
                 ) from error
 
-    def _leased(self, network: Network, seed: int = 0) -> Live:
+    def _leased(self, network: Network, seed: int = 0, used: Hashable = None) -> Live:
         """Lease a live model of this estimator's structure, freshly initialised from the seed."""
         columns = [{**column, "categories": len(column["categories"])} for column in self.columns_]
         try:
             key = (type(self), structure([network, columns, *self._structure()]))
         except TypeError:
             key = None
-        self.__dict__["_lease"] = lease(key, lambda: self._build(network, seed))
+        self.__dict__["_lease"] = lease(key, lambda: self._build(network, seed), used)
         live = self._live()
         tried(self, network, live.model)
         return live

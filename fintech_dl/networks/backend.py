@@ -36,12 +36,23 @@ def keras() -> ModuleType:
             'install them with: pip install "fintech-dl[tensorflow]" (or "fintech-dl[jax]")'
         )
     if "keras" not in sys.modules:
+        _cap_threads()
         with quietly():
             import keras as module
 
             module.ops.zeros(())
         logging.getLogger("tensorflow").addFilter(_concerns_the_user)
     return sys.modules["keras"]
+
+
+def _cap_threads() -> None:
+    """Keep a backend to the threads that joblib, Ray or a scheduler leaves to this process.
+
+    They say so in ``OMP_NUM_THREADS``, which no backend reads.
+    """
+    if (threads := os.environ.get("OMP_NUM_THREADS", "")).isdigit():
+        for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "NPROC"):  # NPROC: JAX
+            os.environ.setdefault(name, threads)
 
 
 def _concerns_the_user(message: logging.LogRecord) -> bool:

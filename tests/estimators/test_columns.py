@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from fintech_dl import NeuralClassifier
+from fintech_dl.estimators.arrays import as_arrays, encode_arrays
 from fintech_dl.estimators.columns import encode_columns, fit_columns
 
 CATEGORIES = [
@@ -72,7 +73,8 @@ def test_every_kind_of_column_is_encoded_as_pandas_would(seed):
             else rows[name].astype(object).to_numpy()
             for name, column in zip(rows, columns, strict=True)
         }
-        np.testing.assert_array_equal(encode_columns(arrays, columns), found)
+        np.testing.assert_array_equal(encode_arrays(arrays, columns), found)
+        np.testing.assert_array_equal(encode_arrays(as_arrays(rows), columns), found)
 
 
 def test_arrays_are_read_by_position_and_mappings_by_name():
@@ -80,7 +82,7 @@ def test_arrays_are_read_by_position_and_mappings_by_name():
     columns = fit_columns(X, [1])
     np.testing.assert_array_equal(encode_columns(X, columns), [[3, 1], [np.nan, 2], [5, 3]])
     swapped = {"x1": X[:, 1], "x0": X[:, 0]}
-    np.testing.assert_array_equal(encode_columns(swapped, columns), encode_columns(X, columns))
+    np.testing.assert_array_equal(encode_arrays(swapped, columns), encode_columns(X, columns))
 
 
 @pytest.mark.parametrize("kind", [pd.Series, np.asarray])
@@ -97,8 +99,10 @@ def test_arrays_are_read_by_position_and_mappings_by_name():
 def test_what_no_number_can_be_is_refused_by_name(kind, values, told):
     columns = fit_columns(pd.DataFrame({"x": [1.0, 2.0]}))
     rows = {"x": kind(values)}
+    is_frame = kind is pd.Series
+    encode, given = (encode_columns, pd.DataFrame(rows)) if is_frame else (encode_arrays, rows)
     with pytest.raises(ValueError, match=told):
-        encode_columns(pd.DataFrame(rows) if kind is pd.Series else rows, columns)
+        encode(given, columns)
 
 
 def coded():

@@ -1,5 +1,6 @@
 """Laws that hold for every network in every estimator."""
 
+import importlib.util
 import os
 import pickle
 import random
@@ -11,7 +12,6 @@ from functools import cache, partial
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.base import clone
 
 from fintech_dl import (
     AER,
@@ -133,6 +133,17 @@ def test_a_fit_is_the_same_whoever_used_the_compiled_network_before():
     assert np.array_equal(fit(X).decision_function(X), first)
 
 
+def test_of_idle_networks_the_one_that_was_trained_alike_is_taken():
+    def fit(loss):
+        return NeuralClassifier(network=MLP(units=7), loss=loss, **SHORT).fit(X, Y)
+
+    both = [fit("cross_entropy"), fit("focal")]
+    trainers = [model._live().trainer for model in both]
+    assert trainers[0] is not trainers[1]
+    both.clear()
+    assert fit("focal")._live().trainer is trainers[1]
+
+
 def test_going_on_after_loading_starts_the_optimizer_afresh():
     def begun(seed):
         network = MLP(units=9)
@@ -158,10 +169,11 @@ def test_memory_stays_flat_over_many_fits():
 
 @each_network
 def test_training_moves_every_trainable_weight(network):
-    model = NeuralClassifier(network=network, epochs=1, batch_size=64, random_state=0).fit(X, Y)
-    fresh = clone(model).set_params(learning_rate=0.0).fit(X, Y)
+    model = NeuralClassifier(network=network, **SHORT).fit(X, Y)
     kinds = [v.trainable for v in model._live().model.weights]
-    moved = [not np.array_equal(a, b) for a, b in zip(model.weights_, fresh.weights_, strict=True)]
+    trained = model.weights_
+    fresh = model.set_params(learning_rate=0.0).fit(X, Y).weights_  # compiled already
+    moved = [not np.array_equal(a, b) for a, b in zip(trained, fresh, strict=True)]
     assert all(m for m, trainable in zip(moved, kinds, strict=True) if trainable)
     assert any(kinds)
 
@@ -192,8 +204,8 @@ def test_batch_normalisation_learns_its_means():
 def test_a_refit_is_equal_to_the_bit(network):
     model = NeuralClassifier(network=network, **SHORT)
     first = scores(model.fit(X, Y), X)
-    assert np.array_equal(scores(clone(model).fit(X, Y), X), first)
-    other = clone(model).set_params(random_state=1).fit(X, Y)
+    assert np.array_equal(scores(model.fit(X, Y), X), first)
+    other = model.set_params(random_state=1).fit(X, Y)
     assert not np.array_equal(scores(other, X), first)
 
 
@@ -211,9 +223,10 @@ def test_a_row_alone_scores_as_in_any_batch(network, kind):
     assert np.array_equal(together, np.tile(small, 70)[:41_300])
 
 
-# on JAX each graph is made by a process of its own, the same for every network
-@pytest.mark.parametrize("network", NETWORKS if BACKEND == "tensorflow" else SOME, ids=repr)
-def test_saving_and_pickling_keep_scores_and_leave_keras_out(network, tmp_path):
+@each_network
+def test_saving_and_pickling_keep_scores_and_leave_keras_out(network, tmp_path, monkeypatch):
+    find = importlib.util.find_spec  # the graphs of every network: see test_graph
+    monkeypatch.setattr(importlib.util, "find_spec", lambda n: None if n == "tf2onnx" else find(n))
     model = NeuralClassifier(network=network, **SHORT).fit(X, Y)
     expected = model.decision_function(X)
     assert np.array_equal(pickle.loads(pickle.dumps(model)).decision_function(X), expected)
@@ -500,8 +513,18 @@ DETECTORS = (
 
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="layers are the same on every backend")
 @pytest.mark.parametrize(("kind", "change"), NETWORK_CHANGES, ids=str)
-def test_every_network_parameter_changes_the_scores(kind, change):
+def test_every_network_parameter_changes_the_scores(uncompiled, kind, change):
     assert not np.array_equal(of_small(kind), of_network(kind, change))
+
+
+@pytest.fixture
+def uncompiled():
+    """Two steps, run as Python: to compile them takes several times as long."""
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
 
 
 @cache
@@ -512,7 +535,8 @@ def of_small(kind):
 def of_network(kind, change):
     network = kind(**{**SMALL[kind], **change})
     estimator = NeuralDetector if kind in DETECTORS else NeuralClassifier
-    return scores(estimator(network=network, **SHORT).fit(X, Y), X)
+    model = estimator(network=network, epochs=1, batch_size=300, random_state=0)
+    return scores(model.fit(X, Y), X)
 
 
 def test_every_network_parameter_is_in_the_list_above():

@@ -26,11 +26,12 @@ from fintech_dl import (
 from fintech_dl.estimators.members import GRID, average, quantiles_of
 
 RNG = np.random.default_rng(0)
-X = RNG.normal(size=(700, 6)).astype(np.float32)
-CLASS = (X[:, 0] + 0.3 * RNG.normal(size=700) > 0).astype(int)
+M = 3
+N = M * 233  # folds of equal size: one shape of batches is compiled for all
+X = RNG.normal(size=(N, 6)).astype(np.float32)
+CLASS = (X[:, 0] + 0.3 * RNG.normal(size=N) > 0).astype(int)
 CLASSES = CLASS + (X[:, 1] > 0.5)
 NUMBERS = 100 * X[:, :2] + 1000
-M = 3
 
 FEW = {"epochs": 3, "batch_size": 64}
 DENSE = MLP(units=8, dropout=0.2, batch_norm=True, l2=1e-3)
@@ -63,7 +64,8 @@ CASES = {
 }
 if os.environ.get("FINTECH_DL_CONTRACT") != "all":  # a minute each to compile
     del CASES["recurrence in layers"], CASES["rebuilt windows"]
-each_case = pytest.mark.parametrize(("model", "y"), CASES.values(), ids=CASES)
+# scope: the laws of one case follow one another, so that what was compiled for it serves both
+each_case = pytest.mark.parametrize("case", CASES, scope="module")
 
 
 def outputs(model):
@@ -84,14 +86,9 @@ def close(a, b):
     return np.allclose(a, b, rtol=1e-5, atol=1e-5 * np.abs(b).max())
 
 
-@pytest.mark.parametrize(
-    ("model", "y", "weighted"),
-    [(*case, True) for case in CASES.values()] + [(*CASES["classifier"], False)],
-    ids=[*CASES, "without weights"],
-)
-def test_members_are_separate_fits_averaged(model, y, weighted):
-    weight = RNG.uniform(0.5, 2, size=len(X)) if weighted else None
-    weight = None if weight is None else np.where(RNG.random(len(X)) < 0.1, 0, weight)
+def check_members(case, weight):
+    """Assert that outputs are the mean of those of separate fits."""
+    model, y = CASES[case]
     model = clone(model).set_params(n_members=M, random_state=1).fit(X, y, weight)
     separate = [outputs(alone(model, j, y, weight)) for j in range(M)]
     assert close(outputs(model), np.mean(separate, axis=0))
@@ -100,12 +97,24 @@ def test_members_are_separate_fits_averaged(model, y, weighted):
 
 
 @each_case
-def test_with_folds_each_member_learns_from_its_own_rows(model, y):
+def test_members_are_separate_fits_averaged(case):
+    weight = RNG.uniform(0.5, 2, size=N)
+    weight[RNG.permutation(N)[: N // M]] = 0
+    check_members(case, weight)
+
+
+def test_members_are_separate_fits_without_weights_too():
+    check_members("classifier", None)
+
+
+@each_case
+def test_with_folds_each_member_learns_from_its_own_rows(case):
+    model, y = CASES[case]
     folds = list(KFold(M, shuffle=True, random_state=0).split(X))
     model = clone(model).set_params(n_members=M, random_state=1, cv=folds).fit(X, y)
     separate = []
     for j, (fit, held) in enumerate(folds):
-        weight = np.zeros(len(X))
+        weight = np.zeros(N)
         weight[fit] = 1
         separate.append(outputs(alone(model, j, y, weight)))
         assert close(model.oof_[held], separate[j][held])
@@ -187,14 +196,14 @@ def test_rows_that_no_member_leaves_out_have_no_prediction():
     assert len(model.members_) == 2 * M
     assert len(clone(model).set_params(n_members=1).fit(X, NUMBERS).members_) == M
     never = np.isnan(model.oof_).all(axis=1)
-    assert never.tolist() == [i < 175 for i in range(700)]
+    assert never.tolist() == [i < N - M * (N // (M + 1)) for i in range(N)]
     assert not np.isnan(model.oof_[~never]).any()
 
 
 def test_an_encoder_puts_the_codes_of_its_members_side_by_side():
     encoder = NeuralEncoder(network=Autoencoder(units=16, code=3), n_members=2, epochs=30)
     codes = encoder.set_params(learning_rate=0.01, random_state=0).fit_transform(X)
-    assert codes.shape == (700, 6)
+    assert codes.shape == (N, 6)
     assert len(encoder.get_feature_names_out()) == 6
     error = np.mean((encoder.inverse_transform(codes) - X) ** 2)
     assert error < 0.8 * np.mean((X - X.mean(axis=0)) ** 2)
