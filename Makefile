@@ -1,20 +1,21 @@
 # Everything runs in .venv, made with the first Python 3.11 to 3.13 found; PYTHON=/path/to/python chooses one.
-EXTRAS := tensorflow,export,report,baselines,search
+EXTRAS := tensorflow,export,report,baselines,search,sql
 WORKERS ?= 2
 ARGS ?=
 BIN := .venv/bin
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 OF_NETWORKS := tests/estimators tests/networks tests/test_contract.py
-OF_BACKENDS := tests/test_contract.py tests/estimators/test_laws.py tests/estimators/test_members.py
+OF_BACKENDS := tests/test_contract.py tests/estimators/test_laws.py tests/estimators/test_members.py tests/estimators/test_gradients.py
 # a second call installs again only when one of these has changed
 PINS := pyproject.toml constraints.txt
 
-.PHONY: help demo test contract lint types floors docs check
+.PHONY: help demo test contract faults lint types floors docs check
 
 help:
 	@echo "make demo      install, then find card fraud in synthetic transactions and report on it"
 	@echo "make test      install with the developers' tools, then run every test, the contract and the laws on JAX too (ARGS=... goes to pytest)"
 	@echo "make contract  scikit-learn's checks and the laws on every network, on TensorFlow and on JAX (long)"
+	@echo "make faults    a night of kills, full disks and broken files: ten times those of make test (long)"
 	@echo "make docs      the reference as docs/_build/index.html; make test runs every example in it"
 	@echo "make check     lint, types, floors (who may import whom) and docs"
 
@@ -40,6 +41,9 @@ contract: $(BIN)/installed-dev
 	  KERAS_BACKEND=$$backend FINTECH_DL_CONTRACT=all \
 	    $(PYTEST) $(OF_BACKENDS) $(ARGS) || exit 1; \
 	done
+
+faults: $(BIN)/installed-dev
+	@FINTECH_DL_FAULTS=nightly $(PYTEST) tests/faults tests/scoring/test_ray.py $(ARGS)
 
 check: lint types floors docs
 

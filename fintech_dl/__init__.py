@@ -65,6 +65,13 @@ _HOME = {
     "save": "artefact",
     "load": "artefact",
     "score": "scoring.score",
+    "score_files": "scoring.jobs",
+    "plan_scores": "scoring.jobs",
+    "resume_scores": "scoring.jobs",
+    "read_scores": "scoring.reading",
+    "read_score_batches": "scoring.reading",
+    "read_quarantine": "scoring.reading",
+    "read_reasons": "scoring.reading",
 }
 
 __all__ = ["__version__", *_HOME]
@@ -128,6 +135,13 @@ if TYPE_CHECKING:
     from fintech_dl.pipelines import build_pipeline as build_pipeline
     from fintech_dl.pipelines import load_table as load_table
     from fintech_dl.runs import run_pipeline as run_pipeline
+    from fintech_dl.scoring.jobs import plan_scores as plan_scores
+    from fintech_dl.scoring.jobs import resume_scores as resume_scores
+    from fintech_dl.scoring.jobs import score_files as score_files
+    from fintech_dl.scoring.reading import read_quarantine as read_quarantine
+    from fintech_dl.scoring.reading import read_reasons as read_reasons
+    from fintech_dl.scoring.reading import read_score_batches as read_score_batches
+    from fintech_dl.scoring.reading import read_scores as read_scores
     from fintech_dl.scoring.score import score as score
     from fintech_dl.table import Table as Table
 

@@ -349,14 +349,25 @@ def to_record(files: Mapping[str, bytes], folder: str | Path, name: str) -> dict
     return record
 
 
-def _refuse_unknown(data: bytes, trust: Sequence[str], where: str) -> None:
+def types_in(data: bytes, where: str) -> set[str]:
+    """Return the names of the types in a model's file that skops by itself does not trust.
+
+    Raises
+    ------
+    ArtefactError
+        It is no such file, or an archive made to do harm.
+    """
     import skops.io
 
     try:
         check_archive(data)
-        unknown = set(skops.io.get_untrusted_types(data=data)) - TRUSTED - set(trust)
+        return set(skops.io.get_untrusted_types(data=data))
     except Exception as error:
         raise ArtefactError(f"{where}: {MODEL} cannot be read: {error}") from error
+
+
+def _refuse_unknown(data: bytes, trust: Sequence[str], where: str) -> None:
+    unknown = types_in(data, where) - TRUSTED - set(trust)
     if unknown:
         raise ArtefactError(
             f"{where}: the model holds types that are not trusted: {', '.join(sorted(unknown))}. "

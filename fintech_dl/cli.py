@@ -15,15 +15,18 @@ from typing import Annotated, Any
 
 import typer
 
-from fintech_dl import __version__, cards, data_verbs
+from fintech_dl import __version__, cards, data_verbs, scoring_verbs
 from fintech_dl.console import (
     AsJson,
+    AsOf,
     Quiet,
+    Strict,
     completing,
     echo,
     fail,
     print_json,
     print_tree,
+    refuse_quarantine,
     start,
     working,
 )
@@ -39,8 +42,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(data_verbs.app, name="data", no_args_is_help=True)
-Strict = Annotated[bool, typer.Option("--strict", help="End with 3 if rows were quarantined.")]
-AsOf = Annotated[str, typer.Option(help="Moment of the data; later rows are set aside.")]
 STOPPED = "stopped; nothing was left half-written"
 KINDS = {
     "pipelines": "questions that can be answered: fintech-dl run NAME",
@@ -193,54 +194,10 @@ def run(
         name = words[0] if shutil.which(words[0]) else os.path.relpath(sys.argv[0])
         echo(f"score new rows with\n  {name} {words[1]}")
     if strict:
-        _refuse_quarantine(record["data"]["rows_quarantined"], done.folder)
+        refuse_quarantine(record["data"]["rows_quarantined"], done.folder)
 
 
-@app.command()
-def score(
-    artefact: Annotated[str, typer.Argument(help="Folder `artefact` of a run.")],
-    file: Annotated[str, typer.Argument(help="Parquet or CSV file of new rows.")],
-    out: Annotated[str, typer.Option("-o", "--out", help="Folder to write; must not exist yet.")],
-    history: Annotated[str, typer.Option(help="File of earlier rows, labels included.")] = "",
-    reasons: Annotated[
-        bool, typer.Option("--reasons", help="Also write why each declined row is: reasons.csv.")
-    ] = False,
-    as_of: AsOf = "",
-    strict: Strict = False,
-    quiet: Quiet = False,
-    as_json: AsJson = False,
-) -> None:
-    """Score new rows: every row is scored, or set aside with a reason."""
-    with working(quiet, out=out) as tell:
-        from fintech_dl.scoring.score import score_file
-
-        tell(f"scoring {Path(file).name}", 0.0)
-        done = score_file(
-            artefact, file, out, history=history or None, as_of=as_of or None, reasons=reasons
-        )
-        tell("done", 1.0)
-    counts = done.summary
-    past = counts["history"]
-    aside = counts["rows_quarantined"] + (past["rows_quarantined"] if past else 0)
-    if as_json:
-        print_json({"folder": str(done.folder), **done.summary})
-    elif quiet:
-        echo(str(done.folder))
-    else:
-        alerts = "" if counts["alerts"] is None else f", {counts['alerts']:,} alerts"
-        echo(
-            f"{counts['rows_read']:,} rows read: {counts['rows_scored']:,} scored{alerts}, "
-            f"{counts['rows_quarantined']:,} quarantined"
-        )
-        if past and (n := past["rows_quarantined"]):
-            echo(f"{n:,} rows of the history broke the contract: left out")
-        echo(f"scores  {done.folder / 'scores.parquet'}")
-        if reasons:
-            echo(f"reasons  {done.folder / 'reasons.csv'}")
-        if counts["rows_quarantined"]:
-            echo(f"quarantine  {done.folder / 'quarantine.csv'}")
-    if strict:
-        _refuse_quarantine(aside, done.folder)
+app.add_typer(scoring_verbs.app)
 
 
 @app.command()
@@ -307,6 +264,8 @@ def main() -> None:
     # Threads that wait must not spin: on a busy machine gradient boosting would take minutes.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     signal.signal(signal.SIGTERM, lambda *_: fail(STOPPED, 143))
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup wants it
+        signal.signal(signal.SIGHUP, lambda *_: fail(STOPPED, 129))
     command = typer.main.get_command(app)
     try:
         log, debug, words = _of_every_verb(sys.argv[1:])
@@ -324,6 +283,8 @@ def main() -> None:
             with suppress(OSError, ValueError):  # what is left in the buffer has no room either
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             fail(f"{error.strerror}: make room and run it again", 75)
+        if isinstance(error, MemoryError):
+            fail("there is not enough memory: give the process more of it and run it again", 75)
         fail(
             f"{type(error).__name__}: {error}\nThis was not foreseen. Run it again as "
             "`fintech-dl --debug ...` to see where it happened",
@@ -358,11 +319,6 @@ def _usage(error: Any) -> str:
     asked = error.ctx.command_path if getattr(error, "ctx", None) else "fintech-dl"
     end = "" if said.endswith((".", "?")) else "."
     return f"{said}{end} See {asked} --help" if said else ""
-
-
-def _refuse_quarantine(n_rows: int, folder: Path) -> None:
-    if n_rows:
-        fail(f"{folder}: finished, but {n_rows:,} rows were quarantined (--strict)", 3)
 
 
 def _either(name: str) -> tuple[str, Any]:

@@ -26,6 +26,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document in
 Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", help="Print only where the result is, and errors.")
 ]
+Strict = Annotated[bool, typer.Option("--strict", help="End with 3 if rows were quarantined.")]
+AsOf = Annotated[str, typer.Option(help="Moment of the data; later rows are set aside.")]
 
 MODES = ("auto", "text", "json")
 EVENTS = {0: "done", 3: "finished with warnings", 99: "nothing to do", 130: "stopped"}
@@ -104,6 +106,12 @@ def fail(text: str, code: int) -> NoReturn:
     elif text:
         _write(_safe(f"{trace}fintech-dl: {text}"))
     sys.exit(code)
+
+
+def refuse_quarantine(n_rows: int, folder: object) -> None:
+    """End with 3 if rows were quarantined: what ``--strict`` asks for."""
+    if n_rows:
+        fail(f"{folder}: finished, but {n_rows:,} rows were quarantined (--strict)", 3)
 
 
 def completing(*kinds: str) -> Callable[[str], list[str]]:

@@ -79,12 +79,16 @@ def build(cls: type[T], raw: Any, where: str) -> T:
 
 @cache
 def _hints(cls: type) -> dict[str, Any]:
-    return {k: hint for k, hint in get_type_hints(cls).items() if k not in ("name", "folder")}
+    hints = get_type_hints(cls)
+    of_its_file = ("name", "folder") if "folder" in hints else ()
+    return {k: hint for k, hint in hints.items() if k not in of_its_file}
 
 
 def _value(hint: Any, value: Any, where: str) -> Any:
     """Check one value against a field's type; build nested tables."""
     union = isinstance(hint, UnionType)
+    if union and value is None and type(None) in get_args(hint):  # of JSON: TOML knows no null
+        return None
     options = [h for h in get_args(hint) if h is not type(None)] if union else [hint]
     for option in options:
         origin, args = get_origin(option), get_args(option)

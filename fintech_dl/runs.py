@@ -39,6 +39,7 @@ from fintech_dl.evaluation.forecast_leaks import deep_leaks, run_leaks
 from fintech_dl.evaluation.forecast_record import forecast_record, members_record, told
 from fintech_dl.evaluation.groups import check_columns
 from fintech_dl.evaluation.outcomes import metric
+from fintech_dl.evaluation.reference import reference_record
 from fintech_dl.evaluation.splits import Fold, folds
 from fintech_dl.evaluation.validation import validate
 from fintech_dl.fitting import candidates, fit_and_score, title_of
@@ -239,6 +240,15 @@ def run_pipeline(
         made_of = (card, scored, fitted.model, known, parts, key)
         record["detection"], alerts = detection_record(*made_of)
         told_lender.tables["alerts.csv"] = alerts
+    told_lender.kept["reference"] = reference_record(
+        table,
+        latest,
+        scored[0],
+        card.decision,
+        reading.facts,
+        labelled=known.y is not None,
+        seed=seed,
+    )
     found: dict[str, Any] = {}
     if card.validation:
         tell("validating", 0.9)

@@ -19,6 +19,8 @@ import skops.io
 from sklearn.preprocessing import FunctionTransformer
 
 from fintech_dl.folders import shipped
+from fintech_dl.scoring.manifest import latest, read_manifest
+from fintech_dl.scoring.reading import read_quarantine, read_scores
 
 SMALL = "synthetic_card_transactions_small"
 DONE, USAGE, DATA, ARTEFACT, STOPPED = 0, 2, 4, 5, 130
@@ -221,7 +223,8 @@ def truncate(path):
 def unprivileged(told):
     """Run as a user who owns nothing; whatever is needed is imported before."""
     code = (
-        "import os, fintech_dl.runs, fintech_dl.scoring.score; from fintech_dl.cli import main\n"
+        "import os, fintech_dl.runs, fintech_dl.scoring.jobs; from fintech_dl.cli import main\n"
+        "from fintech_dl.scoring import engine, feature_stage, landing, preparing, workers\n"
         "fintech_dl.runs.pipeline_card('fraud')\n"
         "if os.getuid() == 0: os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
         "main()"
@@ -297,10 +300,12 @@ BAD: dict[str, tuple[Any, ...]] = {
     "no pipeline": (words("run"), USAGE, "argument 'pipeline'. See fintech-dl run --help"),
     "no output folder": (words("score", "a", "b"), USAGE, "'--out'. See fintech-dl score --help"),
     "the run's folder exists": (occupied(run()), USAGE, "exists already; name a new folder with"),
-    "the scores' folder exists": (occupied(score()), USAGE, "exists already; name a new folder"),
+    "the scores' folder exists": (occupied(score()), USAGE, "holds other files .*; name a"),
     "a file in the way": (run("--out", "/dev/null/x"), USAGE, "/dev/null is a file; choose"),
     "no write permission": (locked(run()), USAGE, "you may not write to", unprivileged),
-    "no write permission to score": (locked(score()), USAGE, "may not write to", unprivileged),
+    "no write permission to score": (
+        locked(score()), USAGE, "Permission denied|may not write", unprivileged,
+    ),
     "no right to read": (
         artefact(lambda folder: folder.chmod(0), "-o", "/tmp/fintech_dl_none"), ARTEFACT,
         "Permission denied.; let the account", unprivileged,
@@ -330,11 +335,12 @@ BAD: dict[str, tuple[Any, ...]] = {
         new(cell("time", "2018-08-08 10:00+02:00", slice(5))), DATA, "mixed time zones: .02:00, no"
     ),
     "times in the future": (
-        score("--history", "x", "--as-of", "2018-08-08"), DATA, "future_time:time .*'2018-08-08 0"
+        lambda place: [*place.score(), "--as-of", "2018-08-08"], DATA,
+        "future_time:time .*2018-08-08 0",
     ),
     "no rows": (new(rows(lambda f: f[:0])), DATA, "new.csv: there are no rows; check how"),
     "no rows in Parquet": (new(rows(lambda f: f[:0]), "parquet"), DATA, "there are no rows"),
-    "empty file": (new(lambda path: path.write_bytes(b"")), DATA, "new.csv: cannot be read: "),
+    "empty file": (new(lambda path: path.write_bytes(b"")), DATA, "new.csv: the file is empty"),
     "no file": (new(Path.unlink), DATA, "new.csv: there is no such file"),
     "unknown kind of file": (words("score", "a", "b.xls", "-o", "c"), ARTEFACT, "a: is no artef"),
     "corrupt Parquet": (new(truncate, "parquet"), DATA, "new.parquet: cannot be read: .* broken"),
@@ -421,20 +427,20 @@ def test_bad_input(name, place, command):
 def check_set_aside(place, reason, err):
     """One row is in quarantine, for the right reason; all others have the scores of the run."""
     assert err == ""
-    aside = pd.read_csv(place.out / "quarantine.csv", dtype=str)
-    given = pd.read_csv(place.folder / "new.csv", dtype=str)
+    aside = read_quarantine(place.out)
+    given = pd.read_csv(place.folder / "new.csv", dtype=str, keep_default_na=False)
     assert aside["reason"].tolist() == [reason]
-    assert aside["source_row"].tolist() == [str(len(given))]
-    shown = aside[given.columns].replace("'-inf", "-inf").iloc[0]  # harmless to a spreadsheet
-    pd.testing.assert_series_equal(shown, given.iloc[-1], check_names=False)
-    scores = pd.read_parquet(place.out / "scores.parquet").set_index("transaction_id")["score"]
+    assert aside["source_row"].tolist() == [len(given)]
+    shown = aside[given.columns].astype(object).iloc[0].fillna("")
+    pd.testing.assert_series_equal(shown, given.iloc[-1].astype(object), check_names=False)
+    scores = read_scores(place.out).set_index("transaction_id")["score"]
     assert scores.index.tolist() == given["transaction_id"][:-1].astype(int).tolist()
     own = pd.read_parquet(place.artefact.parent / "predictions.parquet")
     own = own.set_index("transaction_id")["score"]
     own = own[own.index.isin(scores.index)]
     assert len(own) > 1000
     assert scores[own.index].tolist() == own.tolist()
-    summary = json.loads((place.out / "summary.json").read_text())
-    counts = [summary[f"rows_{what}"] for what in ("read", "scored", "quarantined")]
+    totals = read_manifest(latest(place.out))[0]["totals"]
+    counts = [totals[what] for what in ("rows", "scored", "quarantined")]
     assert counts == [len(given), len(given) - 1, 1]
-    assert summary["input"]["quarantine_reasons"] == dict.fromkeys(reason.split(";"), 1)
+    assert totals["quarantine_reasons"] == dict.fromkeys(reason.split(";"), 1)

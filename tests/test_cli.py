@@ -24,9 +24,11 @@ from fintech_dl.cards import dataset_card, names, pipeline_card
 from fintech_dl.console import start, working
 from fintech_dl.data.frames import read_file
 from fintech_dl.folders import shipped
+from fintech_dl.scoring.reading import read_quarantine, read_scores
 
 SMALL = "synthetic_card_transactions_small"
-VERBS = ("list", "show", "run", "score", "report", "data", "check")
+VERBS = ("list", "show", "run", "score", "report", "data", "check", "plan", "resume", "status")
+VERBS += ("verify", "gc", "monitor", "export")
 
 
 def process(*words, **options):
@@ -150,9 +152,9 @@ def test_run_and_score_print_where_the_results_are(command, quick_card, payments
     }
     code, text, err = command(*[told.get(word, word) for word in line.split()[1:]])
     assert (code, err) == (0, "")
-    scores = pd.read_parquet(tmp_path / "s" / "scores.parquet")
-    counts = f"1,977 rows read: 1,977 scored, {scores['alert'].sum():,} alerts, 0 quarantined"
-    assert text == f"{counts}\nscores  {tmp_path / 's' / 'scores.parquet'}\n"
+    alerts = read_scores(tmp_path / "s")["alert"].sum()
+    counts = f"1,977 rows read: 1,977 scored, {alerts:,} alerts, 0 quarantined"
+    assert text == f"scores  {tmp_path / 's'}\n{counts}\n"
 
 
 def test_run_in_json(command, quick_card, tmp_path):
@@ -196,13 +198,13 @@ def test_score_tells_what_was_set_aside(command, fraud_run, payments, tmp_path):
     words = ["score", fraud_run.folder / "artefact", tmp_path / "new.csv", "-o", tmp_path / "s"]
     code, text, err = command(*words, "--history", tmp_path / "history.csv")
     assert (code, err) == (0, "")
-    first, second, *rest = text.splitlines()
-    assert first.endswith(", 2 quarantined")
-    assert second == "2 rows of the history broke the contract: left out"
-    assert rest == [
-        f"scores  {tmp_path / 's' / 'scores.parquet'}",
-        f"quarantine  {tmp_path / 's' / 'quarantine.csv'}",
-    ]
+    first, second, third, last = text.splitlines()
+    assert first == "2 rows of the history broke the contract: left out"
+    assert second.startswith("quarantined  below_min:amount: 2 rows; ")
+    assert "row 6: " in second
+    assert third == f"scores  {tmp_path / 's'}"
+    assert last.endswith(", 2 quarantined")
+    assert read_quarantine(tmp_path / "s")["source_row"].tolist() == [6, 7]
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,14 @@ TOLD = {
         r"^Log price in five days over that of \d{4}-\d\d-\d\d, and its interval:$",
         r"^ *\S+ +[+-]0\.\d{4} -0\.\d{4} \+0\.\d{4}$",
     ],
+    "nightly_scoring": [
+        r"^killed: exit code -9$",
+        r"^300,000 rows read: 299,998 scored, [\d,]+ alerts, 2 quarantined$",
+        r"^300,000 rows = 299,998 scored \+ 2 set aside$",
+        r"^ +8 +150007 +-1\.0 below_min:income$",
+        r"^table: 299,998 rows, [\d,]+ of them declined$",
+        r"^(Changed beyond chance|No change)",
+    ],
     "sklearn_pipeline_and_search": [
         r"^best of 4: \{.*model__network__units",
         r"^  calibrated +AP 0\.\d{3}, Brier score 0\.0\d+$",

@@ -17,13 +17,16 @@ from threading import Event, Thread
 import pandas as pd
 import pytest
 
+from fintech_dl.errors import DataError
 from fintech_dl.folders import shipped
+from fintech_dl.scoring.reading import read_quarantine, read_scores
 
 SMALL = "synthetic_card_transactions_small"
 WAIT = 120
 # Stand-ins for a faulty disk, a fault of ours and a kill, each at one certain place.
 NO_ROOM = "def fault(*a, **k): raise OSError(28, 'No space left on device')"
 KILLED = "def fault(*a, **k): os.kill(os.getpid(), signal.SIGKILL)"
+HELD = "def fault(*a, **k): import time; time.sleep(99)"
 BUG = "def fault(*a, **k): return 1 / 0"
 
 
@@ -75,11 +78,11 @@ def spoil(path, **cells):
 def test_0_99_and_6_of_score(scoring, tmp_path):
     code, out, _ = command(*scoring, "--json")
     assert code == 0
-    first = (tmp_path / "s" / "scores.parquet").read_bytes()
-    assert json.loads(out)["rows_scored"] == 200
+    first = read_scores(tmp_path / "s")
+    assert json.loads(out)["scored"] == len(first) == 200
     code, out, err = command(*scoring)
     assert (code, out) == (99, "")
-    assert "holds the scores of exactly these rows and this artefact" in err
+    assert "holds the scores of exactly these inputs, this artefact" in err
     assert "--as-of" not in scoring
     others = {"as_of": [*scoring, "--as-of", "2030-01-01"]}
     for name, file in (("input", "new"), ("history", "history")):
@@ -91,10 +94,11 @@ def test_0_99_and_6_of_score(scoring, tmp_path):
         code, _, err = command(*words)
         assert code == 6, name
         assert f"not of the same: {name if name == 'as_of' else f'the {name}'} differs" in err
-    assert (tmp_path / "s" / "scores.parquet").read_bytes() == first
+    assert read_scores(tmp_path / "s").equals(first)
     assert left(tmp_path) == ["s"]
-    (tmp_path / "s" / "scores.parquet").unlink()  # no finished result: nothing is said of it
-    assert command(*scoring)[0] == 2
+    next(tmp_path.glob("s/run-*/parts/*")).unlink()  # a result that was damaged since
+    assert command(*scoring)[0] == 4
+    assert command("verify", tmp_path / "s")[0] == 4
 
 
 def test_1_a_fault_of_ours(tmp_path):
@@ -118,7 +122,7 @@ def test_3_only_if_asked_for(scoring, fraud_run, tmp_path):
     assert code == 3
     assert "finished, but 1 rows were quarantined" in err
     assert "199 scored" in out
-    assert (tmp_path / "s" / "quarantine.csv").is_file()
+    assert read_quarantine(tmp_path / "s")["source_row"].tolist() == [200]
 
 
 def test_4_the_contract(scoring, tmp_path):
@@ -140,21 +144,17 @@ def test_5_the_artefact(scoring, tmp_path):
 
 
 def test_7_another_process_is_writing(scoring, tmp_path):
-    """The first is held at the pipe that it reads; killed, it keeps nobody from going on."""
-    rows = (tmp_path / "in" / "new.csv").read_bytes()
-    pipe = tmp_path / "in" / "pipe.csv"
-    os.mkfifo(pipe)
-    first = start(*[str(word).replace("new.csv", "pipe.csv") for word in scoring])
-    wait_for(tmp_path / ".s.part.lock")
+    """The first is held where it makes its plan; killed, it keeps nobody from going on."""
+    first = start(*scoring, fault=HELD, at="scoring.planning.cut_shards")
+    wait_for(tmp_path / "s" / ".lock")
     code, _, err = command(*scoring)
     assert code == 7
     assert "another process is writing it now" in err
-    assert left(tmp_path) == [".s.part.lock"]
     first.kill()
     first.communicate()
-    assert (tmp_path / "in" / "new.csv").read_bytes() == rows
     assert command(*scoring)[0] == 0
     assert left(tmp_path) == ["s"]
+    assert sorted(path.name[:4] for path in (tmp_path / "s").iterdir()) == [".loc", "late", "run-"]
 
 
 def wait_for(path: Path) -> None:
@@ -164,15 +164,15 @@ def wait_for(path: Path) -> None:
         time.sleep(0.02)
 
 
-def test_a_killed_process_leaves_nothing_finished_and_the_next_clears_it_away(scoring, tmp_path):
-    killed = start(*scoring, fault=KILLED, at="scoring.frames.write_quarantine")
+def test_a_killed_process_leaves_nothing_finished_and_the_next_goes_on(scoring, tmp_path):
+    killed = start(*scoring, fault=KILLED, at="scoring.completing.finish")
     killed.communicate(timeout=WAIT)
     assert killed.returncode == -signal.SIGKILL
-    assert left(tmp_path) == [".s.part", ".s.part.lock"]
-    assert left(tmp_path / ".s.part")
-    elsewhere = [tmp_path / "t" if word == tmp_path / "s" else word for word in scoring]
-    assert command(*elsewhere)[0] == 0  # into another folder beside it
-    assert left(tmp_path) == ["t"]
+    assert left(tmp_path) == ["s"]
+    with pytest.raises(DataError, match="holds no finished scores"):
+        read_scores(tmp_path / "s")
+    assert command("resume", tmp_path / "s")[0] == 0
+    assert len(read_scores(tmp_path / "s")) == 200
 
 
 def test_a_killed_run_leaves_nothing_75_and_3_of_the_next(tmp_path):
@@ -195,7 +195,7 @@ def test_a_killed_run_leaves_nothing_75_and_3_of_the_next(tmp_path):
     assert left(tmp_path) == ["own.toml", "r"]
 
 
-@pytest.mark.parametrize("place", ["scoring.frames.write_quarantine", "publishing._sync"])
+@pytest.mark.parametrize("place", ["scoring.planning.cut_shards", "scoring.store._sync"])
 def test_75_no_room_on_the_disk(place, scoring, tmp_path):
     code, _, err = command(*scoring, fault=NO_ROOM, at=place)
     assert code == 75, err
@@ -324,9 +324,9 @@ def test_130_and_143_in_a_download(number, code, online):
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_130_and_143_of_score(number, code, scoring, tmp_path):
-    os.mkfifo(tmp_path / "in" / "pipe.csv")
-    process = start(*[str(word).replace("history.csv", "pipe.csv") for word in scoring])
-    wait_for(tmp_path / ".s.part.lock")
+    process = start(*scoring, fault=HELD, at="scoring.planning.cut_shards")
+    wait_for(tmp_path / "s" / ".lock")
+    time.sleep(0.2)
     process.send_signal(number)
     assert end(process)[::2] == (code, "fintech-dl: stopped; nothing was left half-written\n")
     assert left(tmp_path) == []

@@ -16,6 +16,7 @@ from fintech_dl.evaluation.intervals import ConformalRegressor
 from fintech_dl.evaluation.splits import folds
 from fintech_dl.evaluation.volatility_baselines import LogHAR
 from fintech_dl.pipelines import make_table, parameter_of
+from fintech_dl.scoring.reading import read_quarantine, read_scores
 
 RIDGE = {"use": "sklearn.linear_model.Ridge", "alpha": 100.0}
 SCALE = {"name": "scale", "use": "sklearn.preprocessing.StandardScaler"}
@@ -28,9 +29,8 @@ LAST = {
 
 
 @pytest.fixture(scope="module", autouse=True)
-def few_resamples():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("fintech_dl.evaluation.evidence.RESAMPLES", 50)
+def few_resamples(few_draws):
+    with few_draws(50):
         yield
 
 
@@ -85,6 +85,7 @@ def ranking(**changes):
     return quick("stock-ranking", "synthetic_stocks", **{**base, **changes})
 
 
+@pytest.mark.usefixtures("unreported")
 def test_an_order_that_loses_after_cost_beats_nobody(tmp_path):
     paid = run_pipeline(ranking(forecast__cost_bp=0.0), tmp_path / "paid").record
     assert paid["verdict"]["outcome"] == "beats"
@@ -101,6 +102,7 @@ def test_an_order_that_loses_after_cost_beats_nobody(tmp_path):
     assert lost["forecast"]["trading"]["luck"]["tried"] == 3
 
 
+@pytest.mark.usefixtures("unreported")
 def test_members_of_a_network_are_told(tmp_path):
     network = {"use": "fintech_dl.MLP", "units": [4]}
     step = {"name": "model", "use": "fintech_dl.NeuralRegressor", "network": network}
@@ -112,6 +114,7 @@ def test_members_of_a_network_are_told(tmp_path):
     assert found["least"] < found["most"]
 
 
+@pytest.mark.usefixtures("unreported")
 def test_labels_that_reach_into_validation_are_purged(monkeypatch, tmp_path):
     from fintech_dl import fitting
 
@@ -130,6 +133,7 @@ def test_labels_that_reach_into_validation_are_purged(monkeypatch, tmp_path):
     assert table.until.iloc[early].max() <= table.when.iloc[late].min()
 
 
+@pytest.mark.usefixtures("unreported")
 def test_intervals_in_a_card(tmp_path):
     card = price(forecast__intervals={"scale": "ewma_94"})
     run = run_pipeline(card, tmp_path / "run")
@@ -179,6 +183,7 @@ def test_risk_is_counted_over_assets(adaptive_run):
     assert "Basel traffic light, by asset" in page
 
 
+@pytest.mark.usefixtures("unreported")
 def test_quantiles_are_calibrated_in_a_card(tmp_path):
     network = {"use": "fintech_dl.MLP", "units": 4}
     last = {"use": "fintech_dl.NeuralQuantileRegressor", "network": network, "epochs": 2}
@@ -205,6 +210,7 @@ def test_quantiles_are_calibrated_in_a_card(tmp_path):
     assert (found["low"] == found["low_run"]).all()
 
 
+@pytest.mark.usefixtures("unreported")
 def test_intervals_of_variances_are_those_of_logarithms(tmp_path):
     asked = {"logs": True, "symmetric": False, "update": True}
     card = volatility(forecast__intervals=asked, table__ewma=True, history="319d")
@@ -278,6 +284,7 @@ def test_new_rows_are_scored_at_every_horizon(horizons_run):
         assert both[f"{name}_x"].to_numpy().tobytes() == both[f"{name}_y"].to_numpy().tobytes()
 
 
+@pytest.mark.usefixtures("unreported")
 def test_a_search_looks_at_the_main_horizon(tmp_path):
     search = {"n_iter": 2, "folds": 2, "metric": "mse", "space": {"model__alpha": [1.0, 9.0]}}
 
@@ -309,6 +316,7 @@ def test_what_has_one_horizon_only_is_refused_before_any_work(card, told, tmp_pa
         run_pipeline(card, tmp_path / "run")
 
 
+@pytest.mark.usefixtures("unreported")
 def test_deep_checks_for_leaks_are_asked_for(tmp_path, monkeypatch):
     monkeypatch.setattr("fintech_dl.evaluation.forecast_leaks.MARKETS", 2)
     run = run_pipeline(price(forecast__leak_checks=True), tmp_path / "run")
@@ -365,12 +373,12 @@ def test_rows_without_a_full_window_are_set_aside_with_a_reason(volatility_run, 
     out = tmp_path / "scores"
     artefact = volatility_run.folder / "artefact"
     words = [tmp_path / "new.parquet", "-o", out, "--history", tmp_path / "past.parquet"]
-    assert command("score", artefact, *words, "--json").code == 0
-    summary = json.loads((out / "summary.json").read_text())
-    scores = pd.read_parquet(out / "scores.parquet")
-    aside = pd.read_csv(out / "quarantine.csv")
-    assert summary["rows_scored"] + summary["rows_quarantined"] == summary["rows_read"] == len(new)
-    assert len(scores) == summary["rows_scored"]
+    done = command("score", artefact, *words, "--json")
+    assert done.code == 0, done.err
+    summary = json.loads(done.out)
+    scores, aside = read_scores(out), read_quarantine(out)
+    assert summary["scored"] + summary["quarantined"] == summary["rows"] == len(new)
+    assert len(scores) == summary["scored"]
     own = aside["asset"] == "A02"
     assert own.all()
     counts = aside["reason"].value_counts().to_dict()
@@ -397,6 +405,7 @@ def test_a_history_that_grows_by_a_day_gives_the_intervals_of_the_run(adaptive_r
             assert both[f"{end}_x"].to_numpy().tobytes() == both[f"{end}_y"].to_numpy().tobytes()
 
 
+@pytest.mark.usefixtures("unreported")
 def test_intervals_around_a_graph_need_no_keras(tmp_path, monkeypatch):
     asked = {"logs": True, "symmetric": False, "update": True}
     card = volatility(step=[{"name": "model", **NETWORK}], forecast__intervals=asked)
@@ -411,6 +420,7 @@ def test_intervals_around_a_graph_need_no_keras(tmp_path, monkeypatch):
         assert both[f"{name}_x"].to_numpy().tobytes() == both[f"{name}_y"].to_numpy().tobytes()
 
 
+@pytest.mark.usefixtures("unreported")
 def test_of_several_horizons_the_main_one_has_intervals(tmp_path):
     card = price(table__horizon=[5, 2])
     run = run_pipeline(card, tmp_path / "run")
@@ -425,6 +435,7 @@ def test_of_several_horizons_the_main_one_has_intervals(tmp_path):
     assert (both["low_x"] == both["low_y"]).all()
 
 
+@pytest.mark.usefixtures("unreported")
 def test_a_history_that_begins_late_is_told(tmp_path, command):
     asked = {"logs": True, "symmetric": False, "update": True}
     run = run_pipeline(volatility(forecast__intervals=asked), tmp_path / "run")
@@ -457,10 +468,11 @@ def test_a_history_that_begins_late_is_told(tmp_path, command):
         done = command("score", artefact, *words, "--json")
     assert done.code == 0, done.err
     assert "holds only the latest" in done.err
-    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    summary = json.loads(done.out)
     assert summary["intervals"] == few.attrs["intervals"]
 
 
+@pytest.mark.usefixtures("unreported")
 def test_intervals_are_scored_too(tmp_path):
     run = run_pipeline(price(forecast__intervals={"scale": "ewma_94"}), tmp_path / "run")
     frame = load_frame("synthetic_random_walk_small")

@@ -14,7 +14,7 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.metrics import roc_auc_score
 
 from fintech_dl import MLP, load, load_table, run_pipeline, runs
-from fintech_dl.artefact import read_files, scorer
+from fintech_dl.artefact import read_files, read_record, scorer
 from fintech_dl.cards import names, pipeline_card
 from fintech_dl.data.frames import read_dataset
 from fintech_dl.errors import ArtefactError, CardError, DataError, OutputError, UsageError
@@ -46,9 +46,10 @@ class Spy(ClassifierMixin, BaseEstimator):
 
 
 @pytest.fixture
-def few_resamples(monkeypatch):
-    """Take intervals from few resamples: here they are not what is tested."""
-    monkeypatch.setattr("fintech_dl.evaluation.evidence.RESAMPLES", 100)
+def few_resamples(few_draws):
+    """Take intervals and importances from few draws: here they are not what is tested."""
+    with few_draws(100):
+        yield
 
 
 @pytest.fixture
@@ -125,6 +126,16 @@ def check_told_apart(run, card):
     assert "Vintages after the test, told apart" in (run.folder / "validation.html").read_text()
 
 
+def test_the_artefact_keeps_what_drift_is_told_from(fraud_run):
+    kept = read_record(fraud_run.folder / "artefact", "reference")
+    fold = fraud_run.record["protocol"]["folds"][0]
+    assert (kept["rows"], kept["score"]["rows"]) == (fold["rows_train"], fold["rows_test"])
+    assert [one["name"] for one in kept["features"]] == fraud_run.record["features"]
+    assert all(sum(one["counts"]) + one["missing"] == kept["rows"] for one in kept["features"])
+    assert kept["test"]["positives"] == fold["positives_test"]
+    assert 0 < kept["alert_rate"] < 1
+
+
 def test_what_is_in_the_folder(fraud_run, quick_fraud):
     names = ["artefact", "metrics.json", "predictions.parquet", "report.html"]
     assert sorted(path.name for path in fraud_run.folder.iterdir()) == names
@@ -173,6 +184,7 @@ def settled(value):
     return [settled(item) for item in value] if isinstance(value, list) else value
 
 
+@pytest.mark.usefixtures("unreported")
 def test_the_same_seed_gives_the_same_record(fraud_run, quick_fraud, tmp_path):
     again = run_pipeline(quick_fraud(), tmp_path / "again", set_params=ONE_EPOCH)
     assert settled(again.record) == settled(fraud_run.record)
@@ -185,6 +197,7 @@ def test_the_same_seed_gives_the_same_record(fraud_run, quick_fraud, tmp_path):
     assert settled(other.record)["models"] != settled(fraud_run.record)["models"]
 
 
+@pytest.mark.usefixtures("unreported")
 def test_a_seed_that_the_card_names_stays(quick_fraud, tmp_path):
     own = {**ONE_EPOCH, "model__random_state": 5}
     run = run_pipeline(quick_fraud(), tmp_path / "run", set_params=own, seed=1)
@@ -289,6 +302,7 @@ def test_validation_rows_and_weights_reach_the_model_through_the_steps(scaled, s
     assert model.weight_val_.tolist() == table.weight.iloc[held].tolist()
 
 
+@pytest.mark.usefixtures("unreported")
 def test_early_stopping_in_a_card(quick_fraud, tmp_path):
     scale = {"name": "scale", "use": "sklearn.preprocessing.StandardScaler"}
     network = {"use": "fintech_dl.MLP", "units": [8]}
@@ -305,6 +319,7 @@ def test_early_stopping_in_a_card(quick_fraud, tmp_path):
 
 
 @pytest.mark.parametrize("method", ["temperature", "sigmoid", "isotonic", "beta"])
+@pytest.mark.usefixtures("unreported")
 def test_calibration_in_a_card(quick_fraud, tmp_path, few_resamples, method):
     wanted = {"calibration": {"method": method, "fraction": 0.3}}
     if method != "temperature":

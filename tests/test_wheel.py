@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from fintech_dl import __version__
+from fintech_dl.scoring.reading import read_scores
 
 ROOT = Path(__file__).parents[1]
 SMALL = "synthetic_card_transactions_small"
@@ -109,8 +110,8 @@ def test_it_runs_a_pipeline_and_scores_new_rows(away, payments, tmp_path):
     new.to_csv(tmp_path / "new.csv", index=False)
     words = [folder / "artefact", "new.csv", "-o", "scores", "--history", payments / "history.csv"]
     counts = json.loads(output(away.command, "score", *map(str, words), "--json", **there))
-    assert (counts["rows_read"], counts["rows_scored"]) == (len(new), len(new))
-    scores = pd.read_parquet(tmp_path / "scores" / "scores.parquet")
+    assert (counts["rows"], counts["scored"]) == (len(new), len(new))
+    scores = read_scores(tmp_path / "scores")
     assert list(scores["transaction_id"]) == list(new["transaction_id"])
     assert scores["score"].between(0, 1).all()
     assert scores["score"].nunique() > len(new) / 2

@@ -70,7 +70,9 @@ class Contract:
     ``key`` is unique; ``time`` orders the rows (``sorted``: out of order is an error, else rows are
     sorted on reading); rows after ``as_of``, the moment of the data, are quarantined; ``labels``
     are known only later and may be absent from a file to score; a larger share than
-    ``max_quarantined`` fails the run.
+    ``max_quarantined`` fails the run. Rows of a key that came before are set aside
+    (``duplicates = "quarantine"``), kept, and counted where they are scored (``"report"``), or a
+    file with such rows is refused (``"fail"``).
 
     ``asset`` names what a row is about where there is one row per day and asset: the pair of
     ``time`` and ``asset`` is unique and in order, ``time`` is a day without hours; a row of a day
@@ -85,6 +87,7 @@ class Contract:
     as_of: str = ""
     labels: list[str] = field(default_factory=list)
     max_quarantined: float = 0.05
+    duplicates: Literal["report", "quarantine", "fail"] = "quarantine"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -43,7 +43,9 @@ class Cast(NamedTuple):
     order: NDArray[np.int64] | None = None
 
 
-def cast_column(column: "pd.Series[Any]", rule: Column, where: str, text: bool = False) -> Cast:
+def cast_column(
+    column: "pd.Series[Any]", rule: Column, where: str, text: bool = False, *, whole: bool = True
+) -> Cast:
     """Return the values of ``column`` in the type that ``rule`` declares.
 
     Parameters
@@ -56,6 +58,8 @@ def cast_column(column: "pd.Series[Any]", rule: Column, where: str, text: bool =
         File and column, the begin of an error text.
     text : bool
         The cells were read as text and are parsed (CSV).
+    whole : bool
+        The cells are all of the column, and cannot all be wrong. Those of a part can.
 
     Raises
     ------
@@ -90,7 +94,7 @@ def cast_column(column: "pd.Series[Any]", rule: Column, where: str, text: bool =
         cast = _PARSE[rule.type](_cells(column))
     else:
         cast = _TYPED[rule.type](column, missing)
-    if cast is None or (cast.wrong.any() and (cast.wrong | cast.missing).all()):
+    if cast is None or (whole and cast.wrong.any() and (cast.wrong | cast.missing).all()):
         came = column[~missing].iloc[0]
         kind = "text" if _is_text(column) else str(column.dtype)
         hint = '; write times like "2018-07-25 13:45:00"' if rule.type == "datetime" else ""

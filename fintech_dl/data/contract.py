@@ -4,7 +4,6 @@ Checked with one vectorised mask per rule. Faults of a whole file are errors at 
 row set the row aside (quarantine): it is never repaired, dropped or scored.
 """
 
-from datetime import date
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,11 +12,12 @@ from numpy.typing import NDArray
 
 from fintech_dl.bars import NUMBERS, bar_faults, check_days
 from fintech_dl.cards import Column, DatasetCard
-from fintech_dl.data.casting import Cast, Mask, cast_column, finish
+from fintech_dl.data.casting import Cast, Mask, finish
+from fintech_dl.data.faults import Fault, any_fault, check_cells, example, set_aside
+from fintech_dl.data.faults import Moment as Moment
+from fintech_dl.data.faults import moment as moment
 from fintech_dl.data.rules import find_columns
-from fintech_dl.errors import DataError, UsageError
-
-Moment = str | date | pd.Timestamp
+from fintech_dl.errors import DataError
 
 
 class Checked(NamedTuple):
@@ -52,14 +52,6 @@ class Checked(NamedTuple):
     ignored: list[str]
     rules: dict[str, Column]
     gaps: pd.DataFrame | None
-    rows: NDArray[np.intp]
-
-
-class Fault(NamedTuple):
-    """A broken rule: its code, the column as read, and the positions of the rows."""
-
-    code: str
-    column: str
     rows: NDArray[np.intp]
 
 
@@ -138,40 +130,28 @@ def check_rows(
     if not len(frame):
         raise DataError(f"{where}: there are no rows; check how the file was made")
 
-    casts: dict[str, Cast] = {}
-    faults: list[Fault] = []
-    for name, (source, rule) in rules.items():
-        cell = f"{where}: column {source!r}"
-        casts[name] = _emptied(cast_column(frame[source], rule, cell, text), rule)
-        found = _broken(casts[name], rule)
-        if name == card.contract.key:
-            found["duplicate_key"] = _repeated(casts[name])
-        if name == card.contract.time and rule.type == "datetime":
-            found["future_time"] = _future(casts[name], rule, as_of or card.contract.as_of)
-        for code, mask in found.items():
-            if mask.any():
-                faults.append(Fault(f"{code}:{name}", source, np.flatnonzero(mask)))
+    at = as_of or card.contract.as_of
+    casts, faults = check_cells(frame, rules, card, as_of=at, text=text, where=where)
+    faults = _by_policy(faults, frame, card, where)
     if card.contract.asset:
-        own = _of_assets(casts, rules, card, as_of or card.contract.as_of, scoring, where)
+        own = _of_assets(casts, rules, card, at, scoring, where)
         told = {fault.code for fault in faults}
         faults += [fault for fault in own if fault.code not in told]
 
-    bad = np.zeros(len(frame), dtype=bool)
-    for fault in faults:
-        bad[fault.rows] = True
-    examples = {f.code: _example(frame, f) for f in faults}
+    bad = any_fault(len(frame), faults)
+    examples = {f.code: example(frame, f) for f in faults}
     _limit(bad, faults, examples, card, where)
 
     keep = np.flatnonzero(~bad) if bad.any() else None
     if card.contract.time:
-        source, rule = rules[card.contract.time]
+        source, _ = rules[card.contract.time]
         keep = _in_order(casts, keep, card, f"{where}: column {source!r}")
     gaps = _gaps(casts, rules, bad, faults, card)
     columns = {name: finish(casts.pop(name), rule, keep) for name, (_, rule) in rules.items()}
     used = {source for source, _ in rules.values()}
     return Checked(
         clean=pd.DataFrame(columns, copy=False),
-        quarantined=_set_aside(frame, bad, faults),
+        quarantined=set_aside(frame, bad, faults),
         reasons={f.code: len(f.rows) for f in faults},
         examples=examples,
         ignored=[column for column in frame.columns if column not in used],
@@ -179,6 +159,22 @@ def check_rows(
         gaps=gaps,
         rows=np.arange(1, len(frame) + 1) if keep is None else keep + 1,
     )
+
+
+def _by_policy(
+    faults: list[Fault], frame: pd.DataFrame, card: DatasetCard, where: str
+) -> list[Fault]:
+    """Return the faults, without repeated keys where the card lets them be."""
+    repeated = [fault for fault in faults if fault.code.startswith("duplicate_key:")]
+    if not repeated or card.contract.duplicates == "quarantine":
+        return faults
+    if card.contract.duplicates == "fail":
+        raise DataError(
+            f"{where}: {len(repeated[0].rows):,} rows have a key that came before, first "
+            f"{example(frame, repeated[0])}; the contract of dataset {card.name!r} has "
+            'duplicates = "fail": correct the file'
+        )
+    return [fault for fault in faults if not fault.code.startswith("duplicate_key:")]
 
 
 def _gaps(
@@ -200,15 +196,6 @@ def _gaps(
         among &= ~(casts[name].missing | casts[name].wrong)
     rows = np.flatnonzero(among)
     return pd.DataFrame({name: finish(casts[name], rules[name][1], rows) for name in keys})
-
-
-def _emptied(cast: Cast, rule: Column) -> Cast:
-    """Take the numbers that mean an empty cell for one."""
-    if not rule.empty:
-        return cast
-    empty = np.isin(cast.values, rule.empty) & ~cast.wrong
-    values = np.where(empty, np.nan, cast.values) if rule.type == "number" else cast.values
-    return cast._replace(values=values, missing=cast.missing | empty)
 
 
 def _of_assets(
@@ -240,64 +227,6 @@ def _of_assets(
         for code, mask in found.items()
         if mask.any()
     ]
-
-
-def _broken(cast: Cast, rule: Column) -> dict[str, Mask]:
-    """Return the mask of each rule that cells of one column can break."""
-    usable = ~(cast.missing | cast.wrong)
-    found = {"wrong_type": cast.wrong}
-    if not rule.nullable:
-        found["missing"] = cast.missing
-    if rule.type == "number":
-        found["infinite"] = np.isinf(cast.values)
-        usable &= ~found["infinite"]
-    if rule.min is not None:
-        found["below_min"] = usable & (cast.values < rule.min)
-    if rule.max is not None:
-        found["above_max"] = usable & (cast.values > rule.max)
-    if rule.allowed and rule.type == "category":
-        known = np.append(np.isin(np.asarray(cast.values.categories), rule.allowed), True)
-        found["not_allowed"] = usable & ~known[cast.values.codes]
-    elif rule.allowed:
-        found["not_allowed"] = usable & ~np.asarray(pd.Series(cast.values).isin(rule.allowed))
-    return found
-
-
-def _repeated(cast: Cast) -> Mask:
-    """All rows of a key but the first; empty keys are no duplicates of each other."""
-    again: Mask = np.zeros(len(cast.missing), dtype=bool)
-    usable = np.flatnonzero(~(cast.missing | cast.wrong))
-    again[usable] = pd.Series(cast.values[usable]).duplicated()
-    return again
-
-
-def moment(as_of: Moment, timezone: str) -> pd.Timestamp:
-    """Return a moment as naive wall clock of a time zone.
-
-    Raises
-    ------
-    UsageError
-        Text that is no date or time.
-    """
-    try:
-        at = pd.Timestamp(as_of)
-    except ValueError as error:
-        raise UsageError(f'as_of: {as_of!r} is no time; write it like "2018-07-25"') from error
-    return at if at.tzinfo is None else at.tz_convert(timezone).tz_localize(None)
-
-
-def _future(cast: Cast, rule: Column, as_of: Moment) -> Mask:
-    if not as_of:
-        return np.zeros(len(cast.missing), dtype=bool)
-    late: Mask = cast.values > moment(as_of, rule.timezone).to_datetime64()
-    return late & ~(cast.missing | cast.wrong)
-
-
-def _example(frame: pd.DataFrame, fault: Fault) -> str:
-    row = int(fault.rows[0])
-    cell = frame[fault.column].iloc[row]
-    shown = "empty" if pd.api.types.is_scalar(cell) and pd.isna(cell) else repr(str(cell)[:40])
-    return f"row {row + 1}: {fault.column} is {shown}"
 
 
 def _limit(
@@ -351,15 +280,3 @@ def _in_order(
 
 def _clock(value: Any) -> str:
     return str(pd.Timestamp(value)) if isinstance(value, np.datetime64) else f"{value:g}"
-
-
-def _set_aside(frame: pd.DataFrame, bad: Mask, faults: list[Fault]) -> pd.DataFrame:
-    rows = np.flatnonzero(bad)
-    reasons = np.full(len(rows), "", dtype=object)
-    for fault in faults:
-        at = np.searchsorted(rows, fault.rows)
-        reasons[at] = [f"{told};{fault.code}" if told else fault.code for told in reasons[at]]
-    taken = frame.iloc[rows].reset_index(drop=True)
-    own = ("source_row", "reason")
-    taken = taken.rename(columns={c: f"{c}_as_read" for c in own if c in taken.columns})
-    return taken.assign(source_row=rows + 1, reason=pd.Series(reasons, dtype="str"))

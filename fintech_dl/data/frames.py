@@ -156,7 +156,7 @@ def read_dataset(dataset: str | Path | DatasetCard, *, as_of: Moment | None = No
         prices = read_prices(**told(card.source.parameters, f"dataset {card.name}"))
         return _reading(prices.bars, card, None, prices.status["sha256"], as_of=as_of)
     if card.source.kind == "sql":
-        frame = _from_arrow(read_query(card))
+        frame = from_arrow(read_query(card))
         return _reading(frame, card, None, "", as_of=as_of, text=True)
     return _read(get_file(card), card, as_of=as_of, sha256=card.source.sha256)
 
@@ -194,15 +194,37 @@ def read_file(
     return _read(Path(path), card, as_of=as_of, scoring=scoring)
 
 
-def read_rows(frame: pd.DataFrame, card: DatasetCard, *, as_of: Moment | None = None) -> Reading:
+def read_rows(
+    frame: pd.DataFrame,
+    card: DatasetCard,
+    *,
+    as_of: Moment | None = None,
+    text: bool = False,
+    where: str = "",
+) -> Reading:
     """Divide new rows to score, or their history, by a dataset's contract; labels may be absent.
+
+    Parameters
+    ----------
+    frame : DataFrame
+    card : DatasetCard
+    as_of : str, date or Timestamp, optional
+        As for `read_file`.
+    text : bool
+        Cells are text, to be parsed.
+    where : str
+        Begins error texts; default: the card's name.
+
+    Returns
+    -------
+    Reading
 
     Raises
     ------
     DataError
         As `load_frame`.
     """
-    return _reading(frame, card, None, "", as_of=as_of, scoring=True)
+    return _reading(frame, card, None, "", as_of=as_of, scoring=True, text=text, where=where)
 
 
 def write_quarantine(quarantined: pd.DataFrame, path: str | Path) -> Path | None:
@@ -300,10 +322,11 @@ def _read(
 
 def _read_parquet(stream: IO[bytes]) -> pd.DataFrame:
     """Read Parquet: whole numbers stay whole beside empty cells, a named index is a column."""
-    return _from_arrow(pq.read_table(stream, page_checksum_verification=True))
+    return from_arrow(pq.read_table(stream, page_checksum_verification=True))
 
 
-def _from_arrow(table: pa.Table) -> pd.DataFrame:
+def from_arrow(table: pa.Table) -> pd.DataFrame:
+    """Return a table as the contract takes it: whole numbers stay whole beside empty cells."""
     for i, field in enumerate(table.schema):
         cells = floats(table.column(i))
         cells = cells.cast(pa.timestamp("ms")) if pa.types.is_date(field.type) else cells
@@ -344,12 +367,13 @@ def _reading(
     as_of: Moment | None,
     scoring: bool = False,
     text: bool = False,
+    where: str = "",
 ) -> Reading:
     rule = card.columns.get(card.contract.time)
     at = None
     if rule and rule.type == "datetime":
         at = moment(as_of or pd.Timestamp.now("UTC"), rule.timezone)
-    where = str(path or f"dataset {card.name!r}")
+    where = where or str(path or f"dataset {card.name!r}")
     if not card.contract.asset or card.contract.asset not in frame:  # else it is long already
         frame = shape(frame, card, where)
     checked = check_rows(frame, card, as_of=at, scoring=scoring, text=text, where=where)

@@ -1,27 +1,22 @@
-"""Parquet files whose every row keeps the contract, proven at once: NumPy and pyarrow, no pandas.
+"""Cells of Parquet columns that plainly keep the contract: proven by NumPy and pyarrow, no pandas.
 
-The usual case of a night job. On any doubt nothing is returned, and whoever asked reads the file
-through `frames.read_file`, which knows every type and sets broken rows aside with reasons.
+The usual case of a night job. On any doubt there is `Doubt`, and whoever asked goes through the
+same rows with `faults.check_cells`, which knows every type and names the cells that are broken.
 """
 
-import json
-import re
-from datetime import UTC, datetime
-from pathlib import Path
+from __future__ import annotations
+
+from collections.abc import Mapping
 from typing import Any, NamedTuple
-from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from fintech_dl.cards import Column, DatasetCard
-from fintech_dl.data.files import verify
-from fintech_dl.data.rules import EXACT, find_columns, integer_dtype, reading_facts
+from fintech_dl.cards import Column
+from fintech_dl.data.rules import EXACT
 
-WHEN = re.compile(r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d)?)?", re.ASCII)
-NUMBERS: dict[Any, np.dtype[Any]] = {
+INTEGERS: dict[Any, np.dtype[Any]] = {
     getattr(pa, name)(): np.dtype(name)
     for name in ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32")
 }
@@ -29,6 +24,7 @@ FLOATS: dict[Any, np.dtype[Any]] = {
     pa.float32(): np.dtype("float32"),
     pa.float64(): np.dtype("float64"),
 }
+NUMBERS = {**INTEGERS, **FLOATS}
 TEXTS = (pa.string(), pa.large_string())
 UNITS = {"s": 1_000_000, "ms": 1_000, "us": 1}
 YEARS = (np.datetime64("0001-01-02", "us"), np.datetime64("9999-12-31", "us"))
@@ -38,175 +34,164 @@ class Doubt(Exception):
     """Something that has to be looked at row by row."""
 
 
-class Proven(NamedTuple):
-    """Rows that keep the contract, by column of the card, and the facts for the record.
+class Labels(NamedTuple):
+    """Texts, each by its place among the different ones; the last of these stands for empty.
 
-    Numbers are float64, NaN where empty; integers of the dtype that the contract gives them;
-    categories and text are objects, None where empty; times are datetime64[us].
+    Attributes
+    ----------
+    codes : int array of shape (n_rows,)
+    labels : list
+        Text or whole numbers; None at the end.
     """
 
-    columns: dict[str, NDArray[Any]]
-    facts: dict[str, Any]
+    codes: NDArray[Any]
+    labels: list[Any]
+
+    def objects(self) -> NDArray[np.object_]:
+        """Return the text of each row, None where empty."""
+        found: NDArray[np.object_] = np.array(self.labels, dtype=object)[self.codes]
+        return found
 
 
-def read_proven(path: Path, card: DatasetCard, *, as_of: Any = None) -> Proven | None:
-    """Return the rows to score of a Parquet file, None unless every one plainly keeps the contract.
+def prove_columns(
+    cells: Mapping[str, Any],
+    rules: Mapping[str, tuple[str, Column]],
+    latest: Mapping[str, np.datetime64] | None = None,
+) -> dict[str, Any]:
+    """Return the values of rows that all keep the rules of their columns.
 
     Parameters
     ----------
-    path : Path
-    card : DatasetCard
-    as_of : str, optional
-        As for `frames.read_file`.
+    cells : mapping of str to pyarrow.Array
+        By the names of the file; a record batch's columns.
+    rules : mapping
+        Of `rules.find_columns`: name -> (column of the file, rule).
+    latest : mapping of str to datetime64, optional
+        The moment of the data, for the column of times: no row is later.
+
+    Returns
+    -------
+    dict
+        Numbers as they are stored, NaN where empty; times as datetime64[us]; flags as bool;
+        categories and text as `Labels`.
+
+    Raises
+    ------
+    Doubt
+        Cells that break a rule, or a type that only `casting` knows.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> from fintech_dl.cards import Column
+    >>> from fintech_dl.data.proven import prove_columns
+    >>> rules = {"amount": ("amount", Column(type="number", min=0))}
+    >>> prove_columns({"amount": pa.array([5.0, 7.5])}, rules)["amount"].tolist()
+    [5.0, 7.5]
     """
-    try:
-        return _read(path, card, as_of)
-    except Exception:  # whatever it is, the full reading finds it again and says it well
-        return None
-
-
-def _read(path: Path, card: DatasetCard, as_of: Any) -> Proven:
-    if path.suffix != ".parquet" or card.contract.asset or card.source.constants:
-        raise Doubt
-    contract, columns, missing = card.contract, {}, {}
-    at = _moment(as_of, card)
-    with path.open("rb") as stream:  # one handle: what was hashed is what is read
-        digest = verify(stream, "", str(path))
-        file = pq.ParquetFile(stream, page_checksum_verification=True)
-        have = file.schema_arrow.names
-        _refuse_named_index(file.schema_arrow)
-        found = find_columns(have, card, True, str(path))
-        wanted = list(dict.fromkeys(source for source, _ in found.values()))
-        table = file.read(columns=wanted)
-    n = len(table)
-    for name, (source, rule) in found.items():
-        values, empty = _column(table.column(source).combine_chunks(), rule)
-        if (empty.any() and not rule.nullable) or rule.empty:
+    found: dict[str, Any] = {}
+    for name, (source, rule) in rules.items():
+        values = _column(cells[source], rule)
+        if latest and name in latest and len(values) and values.max() > latest[name]:
             raise Doubt
-        if name == contract.key and len(set(values.tolist())) < n:
-            raise Doubt
-        if name == contract.time and not (values[1:] >= values[:-1]).all():
-            raise Doubt
-        if name == contract.time and at is not None and (values > np.datetime64(at, "us")).any():
-            raise Doubt
-        columns[name], missing[name] = values, float(empty.mean())
-    if not n or not columns:
-        raise Doubt
-    used = {source for source, _ in found.values()}
-    facts = reading_facts(
-        card,
-        {name: rule for name, (_, rule) in found.items()},
-        missing,
-        path=path,
-        digest=digest,
-        as_of=at,
-        rows_read=n,
-        rows_used=n,
-        ignored=[column for column in have if column not in used],
-    )
-    return Proven(columns, facts)
+        found[name] = values
+    return found
 
 
-def _moment(as_of: Any, card: DatasetCard) -> datetime | None:
-    """Return the moment of the data on the clock of the contract's time, None if it has none."""
-    rule = card.columns.get(card.contract.time)
-    if rule is None or rule.type != "datetime":
-        return None
-    if as_of is None:
-        zone = UTC if rule.timezone == "UTC" else ZoneInfo(rule.timezone)
-        return datetime.now(zone).replace(tzinfo=None)
-    if not isinstance(as_of, str) or not WHEN.fullmatch(as_of):
-        raise Doubt
-    return datetime.fromisoformat(as_of)
-
-
-def _refuse_named_index(schema: Any) -> None:
-    """Doubt an index that pandas kept as start, stop and step: to others it is a column."""
-    kept = json.loads((schema.metadata or {}).get(b"pandas", b"{}"))
-    if any(isinstance(i, dict) and i["name"] is not None for i in kept.get("index_columns", [])):
-        raise Doubt
-
-
-def _column(cells: Any, rule: Column) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """Return the values of one column, as the contract has them, and which cells are empty."""
-    if not isinstance(cells, pa.Array):
-        raise Doubt
+def _column(cells: Any, rule: Column) -> Any:
     if rule.type in ("category", "text"):
-        return _texts(cells, rule)
-    empty = _empty(cells)
+        return _labels(cells, rule)
+    if cells.null_count and not rule.nullable:
+        raise Doubt
     if rule.type == "boolean":
-        if cells.type != pa.bool_() or empty.any():
+        if cells.type != pa.bool_() or cells.null_count:
             raise Doubt
-        return _bits(cells.buffers()[1], cells), empty
+        return bits(cells.buffers()[1], cells)
     if rule.type == "datetime":
-        if not pa.types.is_timestamp(cells.type) or cells.type.tz or empty.any():
-            raise Doubt
-        times = _microseconds(_buffer(cells, np.dtype("int64")), cells.type.unit)
-        if not ((times >= YEARS[0]) & (times < YEARS[1])).all():
-            raise Doubt
-        return times, empty
-    kinds = NUMBERS if rule.type == "integer" else {**NUMBERS, **FLOATS}
-    raw = _buffer(cells, kinds[cells.type])
-    values: NDArray[Any]
-    if rule.type == "integer":
-        whole = np.where(empty, 0, raw).astype(np.int64)
-        _check(whole[~empty], rule)
-        if not empty.any():
-            return whole.astype(integer_dtype(whole, rule)), empty
-        if np.abs(whole).max(initial=0) > EXACT:
-            raise Doubt
-        return np.where(empty, np.nan, whole), empty
-    values = np.where(empty, np.nan, raw.astype(np.float64))
-    empty = np.isnan(values)
-    if np.isinf(values).any():
+        return _times(cells, rule)
+    kinds = INTEGERS if rule.type == "integer" else NUMBERS
+    if cells.type not in kinds:
         raise Doubt
-    _check(values[~empty], rule)
-    return values, empty
-
-
-def _microseconds(whole: NDArray[np.int64], unit: str) -> NDArray[np.datetime64]:
-    if unit == "ns":
-        if (whole % 1000).any():
+    raw = buffer(cells, kinds[cells.type])
+    is_float = raw.dtype.kind == "f"
+    if cells.null_count:
+        if not is_float and raw.dtype.itemsize == 8 and np.abs(raw).max(initial=0) > EXACT:
             raise Doubt
-        return (whole // 1000).view("datetime64[us]")
-    most = np.iinfo(np.int64).max // UNITS[unit]
-    if ((whole > most) | (whole < -most)).any():
-        raise Doubt
-    return (whole * UNITS[unit]).view("datetime64[us]")
-
-
-def _texts(cells: Any, rule: Column) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """Return text, or the whole numbers that are categories where the card lists such."""
-    numbers = rule.type == "category" and bool(rule.allowed) and isinstance(rule.allowed[0], int)
-    if numbers:
-        empty = _empty(cells)
-        codes = _buffer(cells, NUMBERS[cells.type])
-        if empty.any():
-            raise Doubt
-        _check(codes, rule)
-        return codes.astype(object), empty
-    if pa.types.is_dictionary(cells.type):
-        cells = cells.cast(cells.type.value_type)
-    if cells.type not in TEXTS:
-        raise Doubt
-    coded = cells.dictionary_encode()
-    empty = _empty(coded.indices)
-    labels = coded.dictionary.to_pylist()
-    if rule.allowed and not set(labels) <= set(rule.allowed):
-        raise Doubt
-    at = np.where(empty, len(labels), _buffer(coded.indices, np.dtype("int32")))
-    return np.array([*labels, None], dtype=object)[at], empty
+        dtype = raw.dtype if is_float else np.dtype("float64")
+        raw = np.where(empty_cells(cells), dtype.type(np.nan), raw.astype(dtype, copy=False))
+    _check(raw, rule)
+    return raw
 
 
 def _check(values: NDArray[Any], rule: Column) -> None:
-    """Doubt values beyond the card's bounds, or that it does not list."""
-    below = rule.min is not None and (values < rule.min).any()
-    above = rule.max is not None and (values > rule.max).any()
-    if below or above or (rule.allowed and not np.isin(values, rule.allowed).all()):
+    """Doubt emptiness, infinity, numbers beyond the bounds, or that the card does not list."""
+    if not len(values):
+        return
+    low, high = values.min(), values.max()
+    if values.dtype.kind == "f":
+        if np.isnan(low):  # of one empty cell at least
+            if not rule.nullable:
+                raise Doubt
+            low, high = np.fmin.reduce(values), np.fmax.reduce(values)
+        if np.isinf(low) or np.isinf(high):
+            raise Doubt
+    if rule.min is not None and float(low) < rule.min:
         raise Doubt
+    if rule.max is not None and float(high) > rule.max:
+        raise Doubt
+    if any((values == code).any() for code in rule.empty):
+        raise Doubt
+    if rule.allowed:
+        there = values[~np.isnan(values)] if values.dtype.kind == "f" else values
+        if not np.isin(there, rule.allowed).all():
+            raise Doubt
 
 
-def _buffer(cells: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
+def _times(cells: Any, rule: Column) -> NDArray[np.datetime64]:
+    kind = cells.type
+    if not pa.types.is_timestamp(kind) or cells.null_count:
+        raise Doubt
+    if kind.tz is not None and (kind.tz, rule.timezone) != ("UTC", "UTC"):
+        raise Doubt
+    whole = buffer(cells, np.dtype("int64"))
+    if kind.unit == "ns":
+        if (whole % 1000).any():
+            raise Doubt
+        times = (whole // 1000).view("datetime64[us]")
+    else:
+        most = np.iinfo(np.int64).max // UNITS[kind.unit]
+        if len(whole) and (whole.max() > most or whole.min() < -most):
+            raise Doubt
+        times = (whole * UNITS[kind.unit]).view("datetime64[us]")
+    if len(times) and not (times.min() >= YEARS[0] and times.max() < YEARS[1]):
+        raise Doubt
+    return times
+
+
+def _labels(cells: Any, rule: Column) -> Labels:
+    """Return texts, or the whole numbers that are categories where the card lists such."""
+    if cells.null_count and not rule.nullable:
+        raise Doubt
+    if rule.type == "category" and rule.allowed and isinstance(rule.allowed[0], int):
+        if cells.null_count or cells.type not in INTEGERS:
+            raise Doubt
+        labels, codes = np.unique(buffer(cells, INTEGERS[cells.type]), return_inverse=True)
+        if not np.isin(labels, rule.allowed).all():
+            raise Doubt
+        return Labels(codes, [*labels.tolist(), None])
+    coded = cells if pa.types.is_dictionary(cells.type) else cells.dictionary_encode()
+    if coded.type.value_type not in TEXTS or coded.type.index_type not in INTEGERS:
+        raise Doubt
+    texts = coded.dictionary.to_pylist()
+    if coded.dictionary.null_count or (rule.allowed and not set(texts) <= set(rule.allowed)):
+        raise Doubt
+    indices = buffer(coded.indices, INTEGERS[coded.type.index_type])
+    if coded.indices.null_count:
+        indices = np.where(empty_cells(coded.indices), len(texts), indices)
+    return Labels(indices, [*texts, None])
+
+
+def buffer(cells: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
     """Return an array's numbers without a copy; pyarrow's own ``to_numpy`` imports pandas."""
     data = cells.buffers()[1]
     if data is None:
@@ -214,12 +199,14 @@ def _buffer(cells: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
     return np.frombuffer(data, dtype, count=cells.offset + len(cells))[cells.offset :]
 
 
-def _empty(cells: Any) -> NDArray[np.bool_]:
+def empty_cells(cells: Any) -> NDArray[np.bool_]:
+    """Return which cells of an Arrow array are null."""
     if not cells.null_count:
         return np.zeros(len(cells), dtype=bool)
-    return ~_bits(cells.buffers()[0], cells)
+    return ~bits(cells.buffers()[0], cells)
 
 
-def _bits(buffer: Any, cells: Any) -> NDArray[np.bool_]:
-    bits = np.unpackbits(np.frombuffer(buffer, np.uint8), bitorder="little")
-    return bits[cells.offset : cells.offset + len(cells)].astype(bool)
+def bits(data: Any, cells: Any) -> NDArray[np.bool_]:
+    """Return an Arrow bitmap as bool array."""
+    flags = np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little")
+    return flags[cells.offset : cells.offset + len(cells)].astype(bool)

@@ -89,14 +89,11 @@ def fit_columns(
     return columns
 
 
-def encode_columns(
-    X: pd.DataFrame | np.ndarray | Mapping[str, np.ndarray], columns: Columns
-) -> np.ndarray:
+def encode_columns(X: pd.DataFrame | np.ndarray, columns: Columns) -> np.ndarray:
     """Return the rows as a C-ordered float32 matrix of shape (n_rows, n_columns).
 
     Missing numbers stay NaN, masked ones become it; categories become 1, 2, ... in the order of
-    ``columns``, and 0 where missing or unseen. A frame or an array is read by position, a mapping
-    of one-dimensional arrays by name.
+    ``columns``, and 0 where missing or unseen. Columns are read by position.
 
     Raises
     ------
@@ -107,37 +104,44 @@ def encode_columns(
     """
     X = unmasked(X)
     if isinstance(X, np.ndarray) and all(column["kind"] == "number" for column in columns):
-        _check_numbers(X, columns)
+        check_numbers(X, columns)
         return np.ascontiguousarray(X, dtype=np.float32)
     parts: list[Any]
     if isinstance(X, np.ndarray):
         parts = list(X.T)
-    elif isinstance(X, Mapping):
-        parts = [X[column["name"]] for column in columns]
     else:
         _check_names([str(name) for name in X.columns], columns)
         parts = [X.iloc[:, i] for i in range(len(columns))]
     out = np.empty((len(parts[0]) if parts else len(X), len(columns)), dtype=np.float32)
     for i, (cells, column) in enumerate(zip(parts, columns, strict=True)):
-        _refuse_times(cells, column["name"])
-        if column["kind"] == "category":
-            out[:, i] = _codes(cells, column)
-            continue
-        if not _is_number(cells.dtype):
-            if _first_odd(cells, lambda cell: False) is None:
-                out[:, i] = np.nan
-                continue
-            odd = _first_odd(cells, lambda cell: isinstance(cell, Number))
-            raise ValueError(
-                f"column {column['name']!r} held numbers in training and is {cells.dtype} now"
-                f"{f', row {odd[0]}: {odd[1]}' if odd else ''}. Convert it with pandas.to_numeric"
-            )
-        if cells.dtype.kind == "c":
-            raise ValueError(_complex(column["name"]))
-        values = _floats(cells)
-        _check_numbers(values[:, None], [column], cells.dtype)
-        out[:, i] = values
+        out[:, i] = encode_cells(cells, column)
     return out
+
+
+def encode_cells(cells: Any, column: dict[str, Any]) -> Any:
+    """Return the cells of one column, an array or a Series, as numbers still to become float32.
+
+    Raises
+    ------
+    ValueError
+        As `encode_columns`.
+    """
+    _refuse_times(cells, column["name"])
+    if column["kind"] == "category":
+        return codes_of(cells, column)
+    if not _is_number(cells.dtype):
+        if _first_odd(cells, lambda cell: False) is None:
+            return np.nan
+        odd = _first_odd(cells, lambda cell: isinstance(cell, Number))
+        raise ValueError(
+            f"column {column['name']!r} held numbers in training and is {cells.dtype} now"
+            f"{f', row {odd[0]}: {odd[1]}' if odd else ''}. Convert it with pandas.to_numeric"
+        )
+    if cells.dtype.kind == "c":
+        raise ValueError(_complex(column["name"]))
+    values = _floats(cells)
+    check_numbers(values[:, None], [column], cells.dtype)
+    return values
 
 
 def unmasked(X: Any) -> Any:
@@ -160,8 +164,8 @@ def unmasked(X: Any) -> Any:
     return np.ma.filled(X.astype(object), None)
 
 
-def _check_numbers(values: np.ndarray, columns: Columns, dtype: Any = None) -> None:
-    """Refuse what float32 cannot hold, naming the column."""
+def check_numbers(values: np.ndarray, columns: Columns, dtype: Any = None) -> None:
+    """Raise ValueError for numbers that float32 cannot hold, naming the column."""
     kind = np.dtype(values.dtype).kind if dtype is None else ("i" if _is_integer(dtype) else "f")
     limit = LARGEST_INTEGER if kind in "iu" else float(np.finfo(np.float32).max)
     if not values.size:
@@ -346,7 +350,7 @@ def _categories(series: pd.Series[Any], least: float = 0) -> list[Any]:
         return sorted(values, key=lambda value: (type(value).__name__, str(value)))
 
 
-def _codes(cells: Any, column: Mapping[str, Any]) -> list[int]:
+def codes_of(cells: Any, column: Mapping[str, Any]) -> list[int]:
     """Return the code of each cell; what is missing equals no category.
 
     A column of numbers where training had text, or the reverse, would be unseen as a whole: that

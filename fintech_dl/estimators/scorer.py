@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from fintech_dl.errors import ArtefactError, UsageError
+from fintech_dl.estimators.arrays import encode_arrays
 from fintech_dl.estimators.columns import Columns, encode_columns
 from fintech_dl.estimators.members import GRID, average
 from fintech_dl.estimators.onnx_file import check_onnx
@@ -74,7 +75,7 @@ class Scorer:
                 )
         elif X.shape[1] != len(names):
             raise ValueError(f"X has {X.shape[1]} features, but the model expects {len(names)}")
-        return encode_columns(X, self.columns)
+        return (encode_arrays if isinstance(X, Mapping) else encode_columns)(X, self.columns)
 
     def members(self, matrix: np.ndarray) -> np.ndarray:
         """Return what each member of the network gives: float32 (n_members, n_rows, width).
@@ -85,9 +86,10 @@ class Scorer:
         (x,) = self.session.get_inputs()
         found = [np.zeros((self.record["members"], 0, self.record["width"]), dtype=np.float32)]
         for start in range(0, len(matrix), BLOCK):
-            rows = matrix[start : start + BLOCK]
-            block = np.zeros((BLOCK, matrix.shape[1]), dtype=np.float32)
-            block[: len(rows)] = rows
+            rows = block = matrix[start : start + BLOCK]
+            if len(rows) < BLOCK or not rows.flags.c_contiguous:
+                block = np.zeros((BLOCK, matrix.shape[1]), dtype=np.float32)
+                block[: len(rows)] = rows
             try:
                 (result,) = self.session.run(None, {x.name: block})
             except Exception as error:

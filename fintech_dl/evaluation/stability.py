@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,12 +12,18 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import chi2, false_discovery_control
 
 from fintech_dl.errors import DataError, UsageError
+from fintech_dl.evaluation.binning import (
+    MISSING,
+    MOST_CATEGORIES,
+    OTHER,
+    bin_labels,
+    frequent,
+    quantile_bounds,
+)
 from fintech_dl.evaluation.metrics import Floats
 
 WATCH, SHIFT = 0.10, 0.25
 LEVEL = 0.05
-MOST_CATEGORIES = 50
-OTHER, MISSING = "(other)", "(missing)"
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,10 +121,57 @@ def psi(
     mass = np.array(
         [np.bincount(a, w, len(labels)) for a, w in zip(at, sides, strict=True)], dtype=float
     )
-    held = mass.sum(axis=0) > 0
-    shares = mass[:, held] / mass.sum(axis=1, keepdims=True)
-    names = [label for label, here in zip(labels, held, strict=True) if here]
     n, m = (float(w.sum() ** 2 / (w * w).sum()) for w in sides)
+    return psi_of_counts(labels, *mass, rows_expected=n, rows_actual=m)
+
+
+def psi_of_counts(
+    labels: Sequence[str],
+    expected: ArrayLike,
+    actual: ArrayLike,
+    *,
+    rows_expected: float | None = None,
+    rows_actual: float | None = None,
+) -> Shift:
+    """Return the population stability index of what was counted in bins, as `psi` does of values.
+
+    Parameters
+    ----------
+    labels : sequence of str
+        Names of the bins.
+    expected, actual : array of shape (n_bins,)
+        Rows of the reference, and new rows, in each bin; or the sums of their weights.
+    rows_expected, rows_actual : float, optional
+        Rows, or Kish's effective number of them. Default: the sums of the counts.
+
+    Returns
+    -------
+    Shift
+
+    Raises
+    ------
+    DataError
+        No rows on one side.
+
+    Examples
+    --------
+    >>> from fintech_dl.evaluation.stability import psi_of_counts
+    >>> psi_of_counts(["young", "old"], [600, 400], [60, 40]).psi
+    0.0
+    """
+    mass = np.array([expected, actual], dtype=np.float64)
+    totals = mass.sum(axis=1)
+    for which, total in zip(("reference", "new"), totals, strict=True):
+        if not total > 0:
+            raise DataError(
+                f"psi: the {which} population is empty ({total:g} rows counted); there is nothing "
+                "to compare"
+            )
+    n = float(totals[0]) if rows_expected is None else rows_expected
+    m = float(totals[1]) if rows_actual is None else rows_actual
+    held = mass.sum(axis=0) > 0
+    shares = mass[:, held] / totals[:, None]
+    names = [label for label, here in zip(labels, held, strict=True) if here]
     rows = np.array([[n], [m]])
     parts = _parts(np.where(shares > 0, shares, 0.5 / rows))
     smooth = _parts((shares * rows + 0.5) / (rows + 0.5 * len(names)))
@@ -269,7 +321,7 @@ def _by_bounds(
     if isinstance(bins, int | np.integer):
         if bins < 2:
             raise UsageError(f"psi: got bins = {bins}, allowed: 2 or more, or a list of bounds")
-        bounds = _quantiles(old.values[~old.missing], weight[~old.missing], int(bins))
+        bounds = quantile_bounds(old.values[~old.missing], weight[~old.missing], int(bins))
     else:
         bounds = np.asarray(bins, dtype=np.float64)
         if not len(bounds) or not (np.diff(bounds) > 0).all():
@@ -280,37 +332,13 @@ def _by_bounds(
         else np.full(len(side.values), len(bounds) + 1)
         for side in (old, new)
     ]
-    return at, [*_labels(bounds), MISSING]
-
-
-def _labels(bounds: Floats) -> list[str]:
-    texts = [f"{bound:.6g}" for bound in bounds]
-    if not texts:
-        return ["any"]
-    between = [f"{low} to {high}" for low, high in pairwise(texts)]
-    labels = [f"up to {texts[0]}", *between, f"above {texts[-1]}"]
-    if len(bounds) > 1 and bounds[0] == np.nextafter(bounds[1], -np.inf):
-        labels[:2] = [f"below {texts[1]}", texts[1]]
-    return labels
-
-
-def _quantiles(values: Floats, weight: Floats, bins: int) -> Floats:
-    values, weight = values[weight > 0], weight[weight > 0]
-    if not len(values):
-        return np.empty(0)
-    shares = np.arange(1, bins) / bins
-    bounds = np.unique(np.quantile(values, shares, weights=weight, method="inverted_cdf"))
-    if bounds[0] == values.min():  # one value fills the first bin; what is below has its own
-        bounds = np.append(np.nextafter(bounds[0], -np.inf), bounds)
-    return np.asarray(bounds)
+    return at, [*bin_labels(bounds), MISSING]
 
 
 def _by_category(
     old: _Values, new: _Values, weight: Floats
 ) -> tuple[list[NDArray[np.intp]], list[str]]:
-    codes, names = pd.factorize(old.values[~old.missing], sort=True)
-    mass = np.bincount(codes, weight[~old.missing], len(names))
-    labels = names[np.argsort(-mass, kind="stable")][: MOST_CATEGORIES - 1].tolist()
+    labels = frequent(old.values[~old.missing], weight[~old.missing])[: MOST_CATEGORIES - 1]
     index = pd.Index(labels, dtype=object)
     at = []
     for side in (old, new):

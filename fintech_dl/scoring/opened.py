@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from fintech_dl import artefact
 from fintech_dl.cards import DatasetCard, PipelineCard
@@ -28,12 +28,15 @@ class Opened:
         Read once: what was checked is what is used.
     pipeline : PipelineCard
     dataset : DatasetCard
+    seal : str
+        The digest that names the artefact.
     """
 
     folder: str | Path
     files: Mapping[str, bytes]
     pipeline: PipelineCard
     dataset: DatasetCard
+    seal: str = ""
 
     def no_history(self) -> UsageError:
         """Return the error of a missing history."""
@@ -44,34 +47,6 @@ class Opened:
         )
 
 
-class Done(NamedTuple):
-    """A file's scores, ready to be written.
-
-    Attributes
-    ----------
-    rows : int
-        Rows scored.
-    alerts : int or None
-        Rows that raise an alert, None where the card decides nothing.
-    facts, history : dict
-        What was read of the file, and of its history or None: for the record.
-    write : callable
-        Writes the scores, and the rows set aside, into a folder.
-    reasons : int or None
-        Declined rows of which reasons are told, None where nobody asked.
-    intervals : dict or None
-        What intervals have learnt since they were calibrated, None where they never learn.
-    """
-
-    rows: int
-    alerts: int | None
-    facts: dict[str, Any]
-    history: dict[str, Any] | None
-    write: Callable[[Path], None]
-    reasons: int | None = None
-    intervals: dict[str, Any] | None = None
-
-
 def open_artefact(folder: str | Path) -> Opened:
     """Read and check an artefact's files and cards.
 
@@ -80,6 +55,7 @@ def open_artefact(folder: str | Path) -> Opened:
     ArtefactError
         The artefact is incomplete or changed, or was saved without a pipeline.
     """
+    seal = artefact.digest(folder)
     files = artefact.read_files(folder)
     cards = artefact.to_record(files, folder, "cards")
     return Opened(
@@ -87,6 +63,7 @@ def open_artefact(folder: str | Path) -> Opened:
         files=files,
         pipeline=_card(PipelineCard, cards, "pipeline", folder),
         dataset=_card(DatasetCard, cards, "dataset", folder),
+        seal=seal,
     )
 
 

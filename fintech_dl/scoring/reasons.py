@@ -24,16 +24,7 @@ def teller(opened: Opened) -> Callable[[pd.DataFrame, pd.DataFrame], pd.DataFram
     ArtefactError
         What it keeps of them cannot be used; raised when rows are told.
     """
-    if opened.pipeline.reasons is None or f"{RECORD}.json" not in opened.files:
-        lacks = (
-            "its card has no [reasons]; add them"
-            if opened.pipeline.reasons is None
-            else "the run could not tell any, and said why; mend that"
-        )
-        raise UsageError(
-            f"{opened.folder}: no reasons can be told with this artefact of pipeline "
-            f"{opened.pipeline.name!r}: {lacks} and run it again, or score without --reasons"
-        )
+    check_reasons(opened)
     record = artefact.to_record(opened.files, opened.folder, RECORD)
     model = artefact.to_model(opened.files, opened.folder)
     key = opened.dataset.contract.key
@@ -52,3 +43,23 @@ def teller(opened: Opened) -> Callable[[pd.DataFrame, pd.DataFrame], pd.DataFram
             ) from error
 
     return tell
+
+
+def check_reasons(opened: Opened) -> None:
+    """Refuse an artefact that can tell no reasons.
+
+    Raises
+    ------
+    UsageError
+        It was made without.
+    """
+    if opened.pipeline.reasons is None or f"{RECORD}.json" not in opened.files:
+        lacks = (
+            "its card has no [reasons]; add them"
+            if opened.pipeline.reasons is None
+            else "the run could not tell any, and said why; mend that"
+        )
+        raise UsageError(
+            f"{opened.folder}: no reasons can be told with this artefact of pipeline "
+            f"{opened.pipeline.name!r}: {lacks} and run it again, or score without --reasons"
+        )

@@ -1,33 +1,15 @@
-"""Score new rows with an artefact: contract, features, model, decision.
-
-What is heavy is imported where it is used: clean files need little of it.
-"""
+"""Score the rows of a frame with an artefact: contract, features, model, decision."""
 
 from __future__ import annotations
 
-import json
 import warnings
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from fintech_dl import artefact
-from fintech_dl.errors import DataError
-from fintech_dl.publishing import alone, publishing
 from fintech_dl.scoring.opened import NO_WINDOW, Opened, open_artefact
-from fintech_dl.scoring.place import check_place
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-@dataclass(frozen=True)
-class Scores:
-    """What scoring a file wrote: the folder, and counts for a night job's log."""
-
-    folder: Path
-    summary: dict[str, Any]
 
 
 def score(
@@ -39,7 +21,7 @@ def score(
 ) -> pd.DataFrame:
     """Score the rows of a frame with a run's artefact.
 
-    For notebooks and services; ``fintech-dl score`` does the same from file to file.
+    For notebooks and services; ``fintech-dl score`` gives files the same scores.
 
     Parameters
     ----------
@@ -105,97 +87,6 @@ def score(
         scores.attrs["quarantined"] = new.quarantined
         _warn(new.quarantined, frame, opened, "not scored, and are in .attrs['quarantined']")
     return scores
-
-
-def score_file(
-    folder: str | Path,
-    file: str | Path,
-    out: str | Path,
-    *,
-    history: str | Path | None = None,
-    as_of: Any = None,
-    reasons: bool = False,
-) -> Scores:
-    """Score a file with a run's artefact; write scores, quarantine and summary, or nothing.
-
-    Parameters
-    ----------
-    folder : str or Path
-        The folder ``artefact`` of a run.
-    file : str or Path
-        Parquet or CSV; every row is scored or quarantined with a reason.
-    out : str or Path
-        Folder to write, which must not exist yet, or be empty. What a killed process left beside
-        it is removed.
-    history : str or Path, optional
-        File of earlier rows, as for ``score``.
-    as_of : str, date or Timestamp, optional
-        Rows after this moment are quarantined; default: now.
-    reasons : bool
-        Also write ``reasons.csv``, a line for each declined row, as ``score`` tells them.
-
-    Returns
-    -------
-    Scores
-
-    Raises
-    ------
-    ArtefactError, DataError, UsageError, OutputError
-        As ``score``; nothing is left behind.
-    NothingToDo
-        ``out`` holds the scores of exactly these files, artefact and ``as_of``.
-    PlanError
-        ``out`` holds scores of other files, of another artefact or another ``as_of``.
-    LockedError
-        Another process is writing ``out`` now.
-    """
-    out = Path(out)
-    check_place(out, folder, file, history, as_of, reasons)
-    with alone(out, "-o"):
-        check_place(out, folder, file, history, as_of, reasons)  # another process may have made it
-        return _score_file(folder, file, out, history, as_of, reasons)
-
-
-def _score_file(
-    folder: str | Path,
-    file: str | Path,
-    out: Path,
-    history: str | Path | None,
-    as_of: Any,
-    reasons: bool,
-) -> Scores:
-    opened = open_artefact(folder)
-    if opened.pipeline.history and history is None:
-        raise opened.no_history()
-    done = None
-    if history is None and not reasons:
-        from fintech_dl.scoring.quick import score_quickly
-
-        done = score_quickly(opened, file, as_of)
-    if done is None:
-        from fintech_dl.scoring.frames import score_at_length
-
-        done = score_at_length(opened, file, history, as_of, reasons)
-    summary = {
-        "artefact": artefact.digest(folder),
-        "pipeline": opened.pipeline.name,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "as_of": None if as_of is None else str(as_of),
-        "input": done.facts,
-        "history": done.history,
-        "rows_read": done.facts["rows_read"],
-        "rows_scored": done.rows,
-        "rows_quarantined": done.facts["rows_quarantined"],
-        "alerts": done.alerts,
-        "reasons": done.reasons,
-        "intervals": done.intervals,
-    }
-    if summary["rows_scored"] + summary["rows_quarantined"] != summary["rows_read"]:
-        raise DataError(f"{file}: rows were lost between reading and scoring: {summary}")
-    with publishing(out, "-o") as part:
-        done.write(part)
-        (part / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
-    return Scores(folder=out, summary=summary)
 
 
 def _warn(rows: pd.DataFrame, of: pd.DataFrame, opened: Opened, what: str) -> None:

@@ -9,13 +9,38 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from fintech_dl import artefact
 from fintech_dl.cards import Forecast, duration
 from fintech_dl.evaluation.intervals import ConformalRegressor
 from fintech_dl.evaluation.metrics import Floats
-from fintech_dl.evaluation.online import of_main, online_ends, since_calibration
+from fintech_dl.evaluation.online import (
+    of_main,
+    online_ends,
+    since_calibration,
+    with_forecasts,
+)
+from fintech_dl.scoring.opened import Opened
 from fintech_dl.table import Table
 
 Facts = dict[str, Any]
+
+
+def interval_model(opened: Opened) -> ConformalRegressor | None:
+    """Return the model of an artefact with its graph's forecasts; None without intervals.
+
+    Raises
+    ------
+    ArtefactError
+        The model cannot be loaded.
+    """
+    forecast = opened.pipeline.forecast
+    if forecast is None or forecast.intervals is None:
+        return None
+    whole = artefact.to_model(opened.files, opened.folder)
+    model: ConformalRegressor = with_forecasts(
+        whole, artefact.scorer(opened.files, opened.folder, whole)
+    )
+    return model
 
 
 def intervals_of(

@@ -15,6 +15,7 @@ import pytest
 from fintech_dl.cards import dataset_card, pipeline_card
 from fintech_dl.console import CONTROL
 from fintech_dl.errors import CardError
+from fintech_dl.scoring.reading import read_scores
 
 NAMES = [
     "<script>alert(1)</script>",
@@ -152,7 +153,8 @@ def test_hostile_rows_are_scored_and_set_aside_safe_for_a_spreadsheet(ran, tmp_p
         done = command("score", ran[0] / "artefact", tmp_path / "new.parquet", "-o", tmp_path / "s")
     assert done.code == 0, done.err
     assert not CONTROL.search(done.out + done.err)
-    with (tmp_path / "s" / "quarantine.csv").open(newline="") as file:
+    assert command("export", tmp_path / "s", tmp_path / "aside.csv", "--quarantine").code == 0
+    with (tmp_path / "aside.csv").open(newline="") as file:
         head, *aside = list(csv.reader(file))
     assert len(aside) >= N // 2
     assert {len(row) for row in aside} == {len(head)}
@@ -161,7 +163,7 @@ def test_hostile_rows_are_scored_and_set_aside_safe_for_a_spreadsheet(ran, tmp_p
     for row in aside:
         for cell in row:
             assert cell[:1] not in tuple("=+@\t\r\n") or re.fullmatch(r"[+-]?[\d.e+-]+", cell), cell
-    scores = pd.read_parquet(tmp_path / "s" / "scores.parquet")
+    scores = read_scores(tmp_path / "s")
     assert len(scores) + len(aside) == N
     assert set(scores["id"]) | {row[head.index("id")].lstrip("'") for row in aside} == set(
         frame["id"]

@@ -11,7 +11,6 @@ from fintech_dl.cards.datasets import check_dataset
 from fintech_dl.data.contract import check_rows
 from fintech_dl.data.describing import export
 from fintech_dl.data.frames import read_dataset, read_file
-from fintech_dl.data.proven import read_proven
 from fintech_dl.data.shaping import shape
 from fintech_dl.errors import CardError, DataError
 
@@ -147,12 +146,6 @@ def test_days_of_a_zone_are_the_exchange_s():
     pd.testing.assert_frame_equal(
         check_rows(zoned, card()).clean, check_rows(frame(), card()).clean
     )
-
-
-def test_the_quick_reading_leaves_bars_to_the_long_one(tmp_path):
-    frame().to_parquet(tmp_path / "prices.parquet")
-    assert read_proven(tmp_path / "prices.parquet", card(), as_of="2024-02-01") is None
-    assert len(read_file(tmp_path / "prices.parquet", card(), as_of="2024-02-01").frame) == 40
 
 
 @pytest.mark.parametrize(

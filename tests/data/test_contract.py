@@ -424,3 +424,23 @@ def test_two_million_cells_are_checked_within_a_second():
     clean, _ = apply_contract(given, card(), as_of="2030-01-01")
     assert time.process_time() - begin < 1
     assert len(clean) == n
+
+
+def test_repeated_keys_follow_the_contract():
+    columns = {"id": Column(type="integer"), "x": Column(type="number")}
+    frame = pd.DataFrame({"id": [1, 2, 1], "x": [0.5, 1.5, 2.5]})
+
+    def check(policy):
+        contract = Contract(key="id", duplicates=policy, max_quarantined=0.5)
+        source = Source(kind="file", path="a.csv")
+        card = DatasetCard(
+            title="", licence="", source=source, columns=columns, contract=contract, name="pairs"
+        )
+        return check_rows(frame, card)
+
+    assert check("quarantine").reasons == {"duplicate_key:id": 1}
+    assert check("report").clean["x"].tolist() == [0.5, 1.5, 2.5]
+    assert check("report").reasons == {}
+    told = r'1 rows have a key that came before, first row 3: id is .1.; .*duplicates = "fail"'
+    with pytest.raises(DataError, match=told):
+        check("fail")

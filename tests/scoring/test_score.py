@@ -9,7 +9,10 @@ import pytest
 
 from fintech_dl import score
 from fintech_dl.errors import DataError, UsageError
-from fintech_dl.scoring.score import score_file
+from fintech_dl.scoring.jobs import score_files
+from fintech_dl.scoring.reading import read_scores
+
+WHERE = ["source_file", "source_row_group", "source_row"]
 
 
 @pytest.fixture(scope="module")
@@ -42,18 +45,18 @@ def test_files_get_the_scores_of_the_run(
     new, history, out = payments / f"new.{kind}", payments / f"history.{kind}", tmp_path / "scores"
     done = command("score", artefact, new, "-o", out, "--history", history, "--json")
     assert (done.code, done.err) == (0, "")
-    scores, rows = read(out, "scores"), read(payments, "new")
+    scores, rows = read_scores(out), read(payments, "new")
     same_bits(scores, expected)
-    assert list(scores.columns) == ["transaction_id", "time", "score", "alert"]
+    assert list(scores.columns) == [*WHERE, "transaction_id", "time", "score", "alert"]
     assert scores["transaction_id"].tolist() == rows["transaction_id"].tolist()
     assert scores["time"].tolist() == rows["time"].tolist()
-    assert sorted(p.name for p in out.iterdir()) == ["scores.parquet", "summary.json"]
-    printed, summary = json.loads(done.out), json.loads((out / "summary.json").read_text())
-    assert printed == {"folder": str(out), **summary}
-    assert summary["rows_read"] == summary["rows_scored"] == len(rows)
-    assert summary["rows_quarantined"] == 0
+    assert scores["source_row"].tolist() == list(range(1, len(rows) + 1))
+    assert set(scores["source_file"]) == {str(new)}
+    summary = json.loads(done.out)
+    assert summary["folder"] == str(out)
+    assert summary["rows"] == summary["scored"] == len(rows)
+    assert summary["quarantined"] == 0
     assert summary["alerts"] == scores["alert"].sum() > 0
-    assert summary["input"]["path"] == new.name
     manifest = json.loads((artefact / "MANIFEST.json").read_text())
     assert summary["artefact"] == manifest["seal"]
 
@@ -82,10 +85,9 @@ def test_a_file_in_two_halves_gets_the_same_scores(artefact, payments, expected,
     for i, (rows, past) in enumerate(parts):
         rows.to_csv(tmp_path / f"new{i}.csv", index=False)
         past.to_csv(tmp_path / f"past{i}.csv", index=False)
-        score_file(
-            artefact, tmp_path / f"new{i}.csv", tmp_path / f"{i}", history=tmp_path / f"past{i}.csv"
-        )
-        found.append(read(tmp_path / f"{i}", "scores"))
+        past = tmp_path / f"past{i}.csv"
+        score_files(artefact, tmp_path / f"new{i}.csv", tmp_path / f"{i}", history=past)
+        found.append(read_scores(tmp_path / f"{i}"))
     same_bits(pd.concat(found), expected)
 
 
@@ -179,18 +181,19 @@ def test_rows_of_this_minute_are_not_in_the_future_whatever_the_machine_s_clock_
         time.tzset()
 
 
-def test_a_result_appears_whole_or_not_at_all(artefact, payments, tmp_path, monkeypatch, command):
+def test_what_fails_before_the_plan_leaves_nothing(
+    artefact, payments, tmp_path, monkeypatch, command
+):
     out = tmp_path / "scores"
     words = ["score", artefact, payments / "new.csv", "-o", out]
     words += ["--history", payments / "history.csv"]
 
     def stop(*_):
-        assert not out.exists()
-        assert sorted(p.name for p in tmp_path.iterdir()) == [".scores.part", ".scores.part.lock"]
+        assert sorted(p.name for p in out.iterdir() if p.is_file()) == [".lock"]
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("fintech_dl.scoring.frames.write_quarantine", stop)
+        patch.setattr("fintech_dl.scoring.planning.cut_shards", stop)
         done = command(*words)
     assert done == (130, "", "fintech-dl: stopped; nothing was left half-written\n")
     assert not list(tmp_path.iterdir())
@@ -199,14 +202,14 @@ def test_a_result_appears_whole_or_not_at_all(artefact, payments, tmp_path, monk
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("fintech_dl.scoring.frames.write_quarantine", full)
+        patch.setattr("fintech_dl.scoring.planning.cut_shards", full)
         done = command(*words)
     assert done.code == 75
     assert f"{out}: cannot be written (No space left on device); choose another" in done.err
     assert not list(tmp_path.iterdir())
     out.mkdir()  # an empty folder is as good as none
     assert command(*words).code == 0
-    assert (out / "scores.parquet").is_file()
+    assert len(read_scores(out)) == len(read(payments, "new"))
 
 
 def test_a_model_without_a_card_cannot_score(tmp_path):
