@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from tests.faults.tally import pytest_terminal_summary as pytest_terminal_summary
+
 # Set here, before anything imports NumPy or a backend: later is too late.
 SETTINGS = {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3", "MPLBACKEND": "Agg"}
 SETTINGS["OMP_WAIT_POLICY"] = "PASSIVE"  # threads that spin while they wait starve each other

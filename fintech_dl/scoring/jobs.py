@@ -151,7 +151,10 @@ def plan_scores(
     single_writer: bool = False,
     dry_run: bool = False,
 ) -> tuple[Path, Plan]:
-    """Make the plan of a run, without scoring: `resume_scores` or `score_files` goes on.
+    """Make the plan of a run, without scoring.
+
+    To see what a night's job would read, or to have its inputs checked before the night: then
+    `resume_scores`, or `score_files` with the same arguments, goes on.
 
     Parameters
     ----------
@@ -202,6 +205,9 @@ def resume_scores(
     progress: Tell | None = None,
 ) -> Scores:
     """Go on with the run in a folder that was planned, killed or failed.
+
+    It goes on as it was planned: shards that are committed stay, and scores are those that the run
+    would have given undisturbed.
 
     Parameters
     ----------

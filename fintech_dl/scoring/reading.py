@@ -69,6 +69,9 @@ def read_score_batches(
 ) -> Iterator[pa.RecordBatch]:
     """Read the scores that a batch run published, up to 65,536 rows at a time.
 
+    For more rows than fit into memory. The parts are those of the manifest, each compared with its
+    digest before it is read.
+
     Parameters
     ----------
     folder : str or Path
@@ -76,9 +79,9 @@ def read_score_batches(
     columns : sequence of str, optional
         Default: all.
 
-    Yields
-    ------
-    pyarrow.RecordBatch
+    Returns
+    -------
+    iterator of pyarrow.RecordBatch
         All of one schema.
 
     Raises
@@ -100,6 +103,9 @@ status, and name the folder that was given to fintech-dl score with -o
 
 def read_quarantine(folder: str | Path) -> pd.DataFrame:
     """Read the rows that a batch run set aside.
+
+    Each as it was read, with where it is from (``source_file``, ``source_row_group``,
+    ``source_row``) and its ``reason``: codes such as ``below_min:amount``, joined by ``;``.
 
     Parameters
     ----------
@@ -131,6 +137,8 @@ status, and name the folder that was given to fintech-dl score with -o
 
 def read_reasons(folder: str | Path) -> pd.DataFrame:
     """Read why rows were declined, of a batch run with ``--reasons``.
+
+    A line for each declined row: where it is from, its key and score, and up to four reasons.
 
     Parameters
     ----------

@@ -46,7 +46,9 @@ def read_footer(path: Path, name: str = "") -> Footer:
         with pa.OSFile(str(path)) as stream, pq.ParquetFile(stream) as file:
             found = file.metadata
             rows = [found.row_group(i).num_rows for i in range(found.num_row_groups)]
-            return Footer(file.schema_arrow, rows)
+            footer = Footer(file.schema_arrow, rows)
+            named_index(footer.schema)
+            return footer
     except UNREADABLE as error:
         raise DataError(
             f"{name or path}: cannot be read: {told(error)}; the file is broken or of another "
@@ -104,9 +106,12 @@ def named_index(schema: Any) -> list[str]:
 
 @lru_cache
 def _named_index(metadata: bytes) -> list[str]:
-    kept = json.loads(metadata)
-    columns = [one for one in kept.get("index_columns", []) if isinstance(one, dict)]
-    return [str(one["name"]) for one in columns if one["name"] is not None]
+    try:
+        columns = json.loads(metadata).get("index_columns", [])
+        named = [one["name"] for one in columns if isinstance(one, dict)]
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"what pandas has written into it is no JSON of its: {error}") from error
+    return [str(name) for name in named if name is not None]
 
 
 def told(error: Exception) -> str:
