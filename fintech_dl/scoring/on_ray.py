@@ -30,7 +30,7 @@ IDLE = 0.02  # seconds of a processor that is no work
 log = logging.getLogger("fintech_dl.scoring")
 
 
-class ShardScorer:
+class _ShardScorer:
     """The actor: opens the artefact once, scores one shard after the other.
 
     Parameters
@@ -180,7 +180,7 @@ def run_on_ray(run: Path, work: Work, workers: int | None, stall: float) -> None
     """
     with heeding() as heed, cluster(workers, len(work.todo), heed) as (ray, most):
         actor = ray.remote(num_cpus=1, max_restarts=0, max_task_retries=0, max_concurrency=2)(
-            ShardScorer
+            _ShardScorer
         )
         crew, looked = Crew(), time.monotonic()
         try:
