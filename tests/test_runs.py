@@ -184,12 +184,12 @@ def settled(value):
     return [settled(item) for item in value] if isinstance(value, list) else value
 
 
-def leaves(value, path=""):
+def values_at(value, path=""):
     """Yield each plain value of a record with where it stands, so that a difference is told."""
     inside = value.items() if isinstance(value, dict) else enumerate(value)
     for key, item in inside:
         if isinstance(item, dict | list) and item:
-            yield from leaves(item, f"{path}/{key}")
+            yield from values_at(item, f"{path}/{key}")
         else:
             yield f"{path}/{key}", item
 
@@ -197,7 +197,7 @@ def leaves(value, path=""):
 @pytest.mark.usefixtures("unreported")
 def test_the_same_seed_gives_the_same_record(fraud_run, quick_fraud, tmp_path):
     again = run_pipeline(quick_fraud(), tmp_path / "again", set_params=ONE_EPOCH)
-    found, before = (dict(leaves(settled(run.record))) for run in (again, fraud_run))
+    found, before = (dict(values_at(settled(run.record))) for run in (again, fraud_run))
     assert {k: (v, before.get(k)) for k, v in found.items() if v != before.get(k)} == {}
     assert found.keys() == before.keys()
     scores = [
