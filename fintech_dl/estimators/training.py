@@ -166,7 +166,8 @@ class Trainer:
         """Train on every batch once; return the mean loss of each member."""
         if self.run is None:
             self.objective(tuple(a[:1] for a in arrays))
-            self.run = {"tensorflow": self._tensorflow, "jax": self._jax}[k.backend.backend()]()
+            make = {"tensorflow": self._tensorflow, "jax": self._jax}[k.backend.backend()]
+            self.run = make(arrays, index, weights)
         total: Any = 0.0
         for start in range(0, len(weights), STEPS_PER_CALL):
             stretch = slice(start, start + STEPS_PER_CALL)
@@ -193,7 +194,7 @@ class Trainer:
         factors = [ops.minimum(1.0, most / ops.maximum(norm, 1e-30)) for norm in norms]
         return [slope * factor for slope, factor in zip(slopes, factors, strict=True)]
 
-    def _tensorflow(self) -> Callable[..., Any]:
+    def _tensorflow(self, arrays: Any, index: Any, weights: np.ndarray) -> Callable[..., Any]:
         import tensorflow as tf
 
         objective, optimizer, variables = self.objective, self.optimizer, self.trained
@@ -240,14 +241,21 @@ class Trainer:
                 total += step(rows, weights[i])
             return total
 
-        compiled = tf.function(run, reduce_retracing=True)
+        def of_any_size(a: np.ndarray, *kept: int) -> Any:
+            sizes = [n if at in kept else None for at, n in enumerate(a.shape)]
+            return tf.TensorSpec(sizes, a.dtype)
 
-        def call(arrays: Any, index: Any, weights: np.ndarray) -> Any:
-            return compiled(arrays, tuple(tf.constant(i) for i in index), tf.constant(weights))
+        # One graph for any number of rows and steps and any size of batch: were it made for the
+        # sizes that came first, the bits of a fit would depend on the fits before it.
+        many = () if self.n_members == 1 else (1,)
+        signature = (
+            tuple(of_any_size(a, *range(1, a.ndim)) for a in arrays),
+            tuple(of_any_size(i, *many) for i in index),
+            of_any_size(weights, *many),
+        )
+        return tf.function(run, input_signature=signature)
 
-        return call
-
-    def _jax(self) -> Callable[..., Any]:
+    def _jax(self, arrays: Any, index: Any, weights: np.ndarray) -> Callable[..., Any]:
         import jax
 
         optimizer = self.optimizer

@@ -133,6 +133,22 @@ def test_a_fit_is_the_same_whoever_used_the_compiled_network_before():
     assert np.array_equal(fit(X).decision_function(X), first)
 
 
+def test_the_bits_of_a_fit_do_not_depend_on_the_sizes_of_the_fits_before_it():
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(4000, 21))
+    target = rows[:, 0] > rng.normal(size=4000)
+
+    def fit(n):
+        network = MLP(units=[256, 128], activation="gelu", dropout=0.2)
+        model = NeuralClassifier(network=network, batch_size=1000, epochs=2, random_state=0)
+        return model.fit(rows[:n], target[:n])
+
+    first = fit(4000)  # holds its compiled network, so that the next fit compiles one of its own
+    fit(3800)
+    after = fit(4000)
+    assert all(map(np.array_equal, after.weights_, first.weights_))
+
+
 def test_of_idle_networks_the_one_that_was_trained_alike_is_taken():
     def fit(loss):
         return NeuralClassifier(network=MLP(units=7), loss=loss, **SHORT).fit(X, Y)
