@@ -22,7 +22,7 @@ FLOOR = 0.1  # of a density, as in PyOD: what an empty bin counts as
 BEYOND = 0.5  # of a bin's width: so far outside a row still lies in the first or last bin
 ROWS_PER_COLUMN = 5  # below this the half of the rows that lie closest together says too little
 MOST_ROWS = 10_000  # of the search for that half
-MOST_COLUMNS = 60  # of scikit-learn's search
+MOST_COLUMNS = 100  # of scikit-learn's search, whose guesses hold 150 rows
 MOST_OF_TREES = 8  # columns; of more, a tree is slower than all distances
 STEPS = 30  # never more are needed, says the paper
 
@@ -331,7 +331,7 @@ class RobustCovarianceDetector(_Detector):
     Notes
     -----
     Rousseeuw and Van Driessen (1999), by ``sklearn.covariance.MinCovDet``, on at most 10,000 rows
-    drawn by ``random_state``. Of more than 60 columns its first guesses, of 300 rows each, say
+    drawn by ``random_state``. Of more than 100 columns its first guesses, from 300 rows each, say
     little and take minutes: there the search starts from the medians, as in the deterministic MCD
     (Hubert, Rousseeuw and Verdonck 2012). With fewer than five rows per column, and where half of
     the rows are equal, the covariance is that of all rows.

@@ -1,6 +1,10 @@
-"""The sets of the anomaly benchmark, and the three ways of cutting them into training and test.
+"""The sets of the anomaly benchmark, and the ways of cutting them into training and test.
 
 A set is a file ``*.npz`` with numbers ``X`` and labels ``y`` (1 = anomaly), as ADBench has them.
+``clean-published`` and ``contaminated-published`` draw rows as the public code behind the published
+tables does (DTE, Livernoche et al. 2024, after ADBench). It fills small sets with copies, so that
+the same rows are learned from and tested, and takes the first normal rows of a file for training:
+good for checking methods against those tables, not for saying how good a method is.
 """
 
 from collections.abc import Callable
@@ -15,6 +19,7 @@ from fintech_dl.folders import data_folders
 
 MOST_ROWS = 50_000
 SMALL = 5_500  # rows below which every method is measured
+FILLED = 1_000  # rows to which the published tables fill smaller sets with copies
 SEEDS, SEEDS_SMALL = 5, 3
 LABELLED, LEAST_LABELLED, LEAST_ANOMALIES = 0.01, 5, 50
 
@@ -86,11 +91,42 @@ def few_labels(path: Path, seed: int) -> Cut:
     return Cut(X, known, X_test, y_test)
 
 
+def drawn_as_published(path: Path, seed: int) -> tuple[Any, Any, np.random.RandomState]:
+    """Return rows and labels, small sets filled with copies, and the state of the generator."""
+    with np.load(path) as data:
+        X, y = data["X"].astype(np.float64), data["y"].astype(int)
+    rng = np.random.RandomState(seed)
+    if len(y) < FILLED or len(y) > MOST_ROWS:
+        few = len(y) < FILLED
+        at = rng.choice(len(y), FILLED if few else MOST_ROWS, replace=few)
+        X, y = X[at], y[at]
+    return X, y, rng
+
+
+def clean_as_published(path: Path, seed: int) -> Cut:
+    """Train on the first half of the normal rows; test on the other half and all anomalies."""
+    X, y, _ = drawn_as_published(path, seed)
+    normal = np.flatnonzero(y == 0)
+    learn, late = np.split(normal, [round(len(normal) / 2)])
+    test = np.concatenate([late, np.flatnonzero(y == 1)])
+    return Cut(X[learn], None, X[test], y[test])
+
+
+def contaminated_as_published(path: Path, seed: int) -> Cut:
+    """Train on as many rows as there are, drawn with replacement; test on all of them."""
+    X, y, rng = drawn_as_published(path, seed)
+    rng.choice(np.flatnonzero(y == 1), 0, replace=False)  # the labelled anomalies, of which none
+    return Cut(X[rng.choice(len(y), len(y), replace=True)], None, X, y)
+
+
 PROTOCOLS: dict[str, Callable[[Path, int], Cut]] = {
     "clean": clean,
     "contaminated": contaminated,
     "few-labels": few_labels,
+    "clean-published": clean_as_published,
+    "contaminated-published": contaminated_as_published,
 }
+AS_PUBLISHED = ("clean-published", "contaminated-published")  # checks of methods, not comparisons
 
 
 def takes_part(protocol: str, path: Path) -> bool:

@@ -70,6 +70,23 @@ def test_a_bootstrap_of_everything_is_learned_from_and_everything_tested(data, s
     assert set(cut.X_test[:, 0]) == set(range(60))
 
 
+def test_rows_are_drawn_as_the_published_code_draws_them(data, sets, monkeypatch):
+    assert len(data.contaminated_as_published(sets / "1_small.npz", 0).X_test) == data.FILLED
+    cut = data.clean_as_published(sets / "1_small.npz", 0)
+    assert set(cut.X[:, 0]) & set(cut.X_test[:, 0])  # copies on both sides
+    monkeypatch.setattr(data, "FILLED", 50)
+    monkeypatch.setattr(data, "MOST_ROWS", 500)
+    cut = data.clean_as_published(sets / "1_small.npz", 7)
+    assert cut.X[:, 0].tolist() == list(range(10, 35))
+    assert cut.X_test[:, 0].tolist() == [*range(35, 60), *range(10)]
+    rng = np.random.RandomState(3)
+    rng.choice(10, 0, replace=False)
+    drawn = rng.choice(60, 60, replace=True)
+    cut = data.contaminated_as_published(sets / "1_small.npz", 3)
+    assert cut.X[:, 0].tolist() == drawn.tolist()
+    assert cut.X_test[:, 0].tolist() == list(range(60))
+
+
 def test_few_training_anomalies_are_labelled_and_the_rest_says_nothing(data, sets, monkeypatch):
     cut = data.few_labels(sets / "2_large.npz", 0)
     assert len(cut.X) == 280
@@ -97,6 +114,8 @@ def test_jobs_are_selected_small_sets_first(anomalies, sets, monkeypatch):
     assert {job.method for job in found} == {"kNN"}
     few = list(anomalies.jobs(sets, ["few-labels"], methods=["kNN", "DevNet"], seeds=[3]))
     assert few == [("few-labels", "2_large", "kNN", 3), ("few-labels", "2_large", "DevNet", 3)]
+    check = {job.method for job in anomalies.jobs(sets, ["contaminated-published"])}
+    assert check == {"isolation forest", "MCD"}
     everything = list(anomalies.jobs(sets))
     assert len(set(everything)) == len(everything)
     monkeypatch.setattr(anomalies, "SMALL", 100)
@@ -121,10 +140,12 @@ def test_what_is_done_is_not_done_again_and_makes_the_table(
     monkeypatch.setitem(table.AVERAGES, "both", two)
     monkeypatch.setattr(table, "write_result", lambda *given, **more: SimpleNamespace(**locals()))
     written = table.write(sets, state, scores)
-    _, rows, said, _ = written.given
+    _, rows, _, _ = written.given
     assert {row["method"] for row in rows} == {*two, "both"}
     assert {row["sets"] for row in rows} == {"2 sets"}
     assert [row["seeds"] for row in rows] == [5, 5, 5]
+    done = {job._replace(protocol="clean-published"): line for job, line in done.items()}
+    said = table.notes("clean-published", done, ["1_small", "2_large"])
     assert any("isolation forest" in note and "published 78.2, not within" in note for note in said)
     assert len(written.more["raw"]["clean"]["1_small"]["both"]) == 5
     assert written.more["seconds"] == pytest.approx(sum(line["seconds"] for line in done.values()))

@@ -216,7 +216,7 @@ def test_robust_covariance_searches_among_a_sample_of_many_rows(monkeypatch):
 
 @pytest.mark.filterwarnings("error")
 def test_robust_covariance_of_wide_tables_starts_from_the_medians(monkeypatch):
-    X = rows(900, 70)
+    X = rows(900, 110)
     wild = X.copy()
     wild[:200] += 500
     model = RobustCovarianceDetector().fit(wild)
