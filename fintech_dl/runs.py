@@ -32,13 +32,12 @@ from fintech_dl.evaluation.detection_labels import (
     without_labels,
 )
 from fintech_dl.evaluation.detection_record import detection_record
-from fintech_dl.evaluation.evidence import Scored, evidence
+from fintech_dl.evaluation.evidence import Scored, check_metrics, evidence
 from fintech_dl.evaluation.explanation import permutation_importance
 from fintech_dl.evaluation.facts import data_facts, protocol_facts, training_facts
 from fintech_dl.evaluation.forecast_leaks import deep_leaks, run_leaks
 from fintech_dl.evaluation.forecast_record import forecast_record, members_record, told
 from fintech_dl.evaluation.groups import check_columns
-from fintech_dl.evaluation.outcomes import metric
 from fintech_dl.evaluation.reference import reference_record
 from fintech_dl.evaluation.splits import Fold, folds
 from fintech_dl.evaluation.validation import validate
@@ -141,8 +140,7 @@ def run_pipeline(
     models = candidates(card, set_params or {}, seed)
     wanted = check_search(card, models[0][2], set_params or {}) if search else None
     numbers = forecasts_numbers(card)
-    for name in card.metrics:
-        metric(name, numbers=numbers)
+    check_metrics(card.metrics, numbers)
     require("matplotlib", "report")
     require("jinja2", "report")
     tell(f"reading {card.dataset}", 0.0)

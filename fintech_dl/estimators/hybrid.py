@@ -5,10 +5,17 @@ from __future__ import annotations
 from typing import Any, Self
 
 import numpy as np
+import pandas as pd
+from scipy.special import logit
 from sklearn.base import OutlierMixin, clone, is_outlier_detector
 from sklearn.utils import _safe_indexing, check_random_state, column_or_1d
 from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
+
+from fintech_dl.estimators.rarity import MOST_ROWS, QUANTILES, rarity, rarity_of
+from fintech_dl.tails import tail_share
+
+CERTAIN = 1e-9  # a probability no nearer to 0 or 1 than this has log odds that can be told apart
 
 
 class HybridDetector(OutlierMixin, _BaseComposition):
@@ -42,6 +49,8 @@ class HybridDetector(OutlierMixin, _BaseComposition):
         Their smallest p-values, negative and rising.
     offset_ : float
         Threshold on ``score_samples``: rows below it are flagged.
+    usual_ : list of lists
+        At most three usual values of each column among the normal rows, for `explain`.
 
     Notes
     -----
@@ -105,12 +114,15 @@ class HybridDetector(OutlierMixin, _BaseComposition):
         self.reference_ = np.sort(scores, axis=0)
         self.combined_ = np.sort(-self._smallest(scores))
         self.offset_ = -(1 - float(self.fpr))
+        some = np.unique(np.linspace(0, len(normal) - 1, MOST_ROWS).astype(int))
+        frame = _framed(_safe_indexing(X, normal[some]))
+        self.usual_ = [_usual(column) for _, column in frame.items()]
         return self
 
     def anomaly_score(self, X: Any) -> np.ndarray:
         """Return one score per row from 0 to 1, higher = more suspicious."""
         check_is_fitted(self, "combined_")
-        return 1 - _p_values(self.combined_, -self._smallest(self._scores(X)))
+        return 1 - tail_share(self.combined_, -self._smallest(self._scores(X)))
 
     def score_samples(self, X: Any) -> np.ndarray:
         """Return one score per row, lower = more suspicious."""
@@ -123,6 +135,67 @@ class HybridDetector(OutlierMixin, _BaseComposition):
     def predict(self, X: Any) -> np.ndarray:
         """Return -1 for flagged rows and 1 for other rows."""
         return np.where(self.decision_function(X) < 0, -1, 1)
+
+    def explain(self, X: Any) -> pd.DataFrame:
+        """Return how much of a row's rarity each of its columns answers for.
+
+        What is explained is one part alone: the one to which the row looks rarest, since a row is
+        as suspicious as the most suspicious of its p-values. Use it on alerts, to tell why they
+        stand out. Columns that are odd only together each answer for the whole, so that a line of
+        the table has no meaningful sum.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_rows, n_columns)
+
+        Returns
+        -------
+        DataFrame of shape (n_rows, n_columns)
+            0 or more, in quantiles of the part's scores of normal rows held out, the unit of
+            `NeuralDetector.explain`: 1 means that the row would look ten times less rare to that
+            part if the column alone took the best of its usual values (those at 10, 50 and 90 % of
+            the normal training rows, or the three most frequent categories). Beyond all normal rows
+            rarity rises by the logarithm of the score, of a classifier by that of its log odds. 0
+            for a column of neither numbers nor text. The index is that of ``X``.
+
+        Raises
+        ------
+        ValueError
+            What the parts refuse to score.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn.ensemble import IsolationForest
+        >>> from sklearn.linear_model import LogisticRegression
+        >>> from fintech_dl import HybridDetector
+        >>> rng = np.random.default_rng(0)
+        >>> X, y = rng.normal(size=(1000, 2)), np.arange(1000) % 10 == 0
+        >>> X[y, 0] += 6
+        >>> forest = IsolationForest(n_estimators=20)
+        >>> parts = [("known", LogisticRegression()), ("unknown", forest)]
+        >>> model = HybridDetector(parts, fpr=0.05, random_state=0).fit(X, y)
+        >>> model.explain([[6.0, 0.0], [0.0, -9.0]]).idxmax(axis=1).tolist()
+        ['x0', 'x1']
+        """
+        check_is_fitted(self, "usual_")
+        scores, frame = self._scores(X), _framed(X)
+        parts = list(zip(self.estimators_, self.reference_.T, scores.T, strict=True))
+        known = [rarity_of(_unbounded(model, usual)) for model, usual, _ in parts]
+        own = [
+            rarity(_unbounded(model, score), table)
+            for (model, _, score), table in zip(parts, known, strict=True)
+        ]
+        rarest, told = np.argmax(own, axis=0), np.zeros(frame.shape)
+        for number, (model, _, score) in enumerate(parts):
+            rows = np.flatnonzero(rarest == number)
+            if len(rows):
+                named = isinstance(X, pd.DataFrame)
+                lowest = _lowest(model, frame.iloc[rows], self.usual_, score[rows], named)
+                less = rarity(_unbounded(model, lowest), known[number])
+                told[rows] = own[number][rows, None] - less
+        index = X.index if isinstance(X, pd.DataFrame) else None
+        return pd.DataFrame(told, index=index, columns=[str(name) for name in frame])
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the parameters, those of the parts as ``name__parameter``."""
@@ -160,7 +233,7 @@ class HybridDetector(OutlierMixin, _BaseComposition):
     def _smallest(self, scores: np.ndarray) -> np.ndarray:
         """Return the smallest p-value of each row."""
         columns = zip(self.reference_.T, scores.T, strict=True)
-        return np.asarray(np.min([_p_values(usual, own) for usual, own in columns], axis=0))
+        return np.asarray(np.min([tail_share(usual, own) for usual, own in columns], axis=0))
 
 
 def _score(model: Any, X: Any) -> np.ndarray:
@@ -169,7 +242,50 @@ def _score(model: Any, X: Any) -> np.ndarray:
     return -np.asarray(model.score_samples(X), dtype=float)
 
 
-def _p_values(usual: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Return the share of usual scores (rising) that are as high, the row itself included."""
-    higher = len(usual) - np.searchsorted(usual, scores, side="left")
-    return (1 + higher) / (len(usual) + 1)
+def _unbounded(model: Any, score: np.ndarray) -> np.ndarray:
+    """Return scores in the same order that go on where probabilities near 1 look alike."""
+    if hasattr(model, "predict_proba"):
+        return np.asarray(logit(np.clip(score, CERTAIN, 1 - CERTAIN)))
+    return score
+
+
+def _framed(X: Any) -> pd.DataFrame:
+    if isinstance(X, pd.DataFrame):
+        return X
+    frame = pd.DataFrame(X.toarray() if hasattr(X, "toarray") else X)
+    return frame.set_axis([f"x{i}" for i in range(frame.shape[1])], axis=1)
+
+
+def _usual(column: pd.Series[Any]) -> list[Any]:
+    """Return at most three usual values of a column; none of what is neither number nor text."""
+    known = column.dropna()
+    kind = known.dtype
+    if pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_bool_dtype(kind):
+        found = known.quantile(list(QUANTILES), interpolation="nearest") if len(known) else known
+        return list(dict.fromkeys(found.tolist()))
+    plain = [value for value in known.tolist() if isinstance(value, str | bool | int | float)]
+    return list(pd.Series(plain, dtype=object).value_counts().index[: len(QUANTILES)])
+
+
+def _lowest(
+    model: Any, X: pd.DataFrame, usual: list[list[Any]], own: np.ndarray, named: bool
+) -> np.ndarray:
+    """Return the lowest score that each row has with a usual value in one of its columns."""
+    found = np.repeat(own[:, None], X.shape[1], axis=1)
+    for i, values in enumerate(usual):
+        if values:
+            moved = pd.concat([X] * len(values), ignore_index=True)
+            cells = np.repeat(pd.Series(values).to_numpy(), len(X))
+            moved.isetitem(i, _filled(X.iloc[:, i].dtype, cells).array)
+            scores = _score(model, moved if named else moved.to_numpy())
+            np.minimum(own, scores.reshape(len(values), -1).min(axis=0), out=found[:, i])
+    return found
+
+
+def _filled(kind: Any, values: np.ndarray) -> pd.Series[Any]:
+    """Return values as a column of a kind that holds categories, of numbers as they are."""
+    if isinstance(kind, pd.CategoricalDtype):
+        known = kind.categories.union(pd.Index(pd.unique(values)), sort=False)
+        return pd.Series(pd.Categorical(values, known))
+    filled = pd.Series(values)
+    return filled if values.dtype.kind in "iuf" else filled.astype(kind)

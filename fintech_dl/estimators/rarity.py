@@ -8,6 +8,7 @@ import numpy as np
 
 from fintech_dl.estimators.columns import Columns
 from fintech_dl.estimators.members import GRID
+from fintech_dl.tails import tail_share
 
 QUANTILES = (0.1, 0.5, 0.9)
 MOST_ROWS = 10_000
@@ -28,10 +29,8 @@ def rarity_of(scores: np.ndarray) -> np.ndarray:
     [[0.0, 89.0, 98.0], [0.0, 0.96, 1.7]]
     """
     ranked = np.sort(scores)
-    n = len(ranked)
-    known = np.unique(ranked[np.round(GRID * (n - 1)).astype(int)])
-    at_least = n - np.searchsorted(ranked, known)
-    return np.stack([known, np.log10((n + 1) / (1 + at_least))])
+    known = np.unique(ranked[np.round(GRID * (len(ranked) - 1)).astype(int)])
+    return np.stack([known, np.log10(1 / tail_share(ranked, known))])
 
 
 def rarity(scores: np.ndarray, known: np.ndarray) -> np.ndarray:

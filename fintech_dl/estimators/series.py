@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import pandas as pd
@@ -106,6 +106,8 @@ class SeriesDetector(OutlierMixin, BaseEstimator):
     >>> int(model.anomaly_score(x[:, None]).argmax())
     400
     """
+
+    reads_frames: ClassVar[bool] = True
 
     estimator: Any = None
     mode: Literal["forecast", "rebuild", "both", "window", "whole"] | None = None

@@ -10,7 +10,7 @@ from fintech_dl.evaluation.charts import Axis, Guide, Line
 from fintech_dl.evaluation.figures import Figure
 from fintech_dl.evaluation.reading import Record, models_of, named, words
 from fintech_dl.evaluation.svg import swatch
-from fintech_dl.evaluation.wording import count, is_number, number, percent, upper_first
+from fintech_dl.evaluation.wording import clean, count, is_number, number, percent, upper_first
 
 
 def workload(record: Record) -> Figure | None:
@@ -122,6 +122,41 @@ def drift(record: Record) -> Figure | None:
     }
 
 
+def series(record: Record) -> list[Figure]:
+    """Return the scores along each series, its positives, and the threshold that is its own."""
+    given, w = (record.get("detection") or {}).get("series") or [], words(record)
+    found: list[Figure] = []
+    for one in given:
+        at, scores, level = one.get("at") or [], one.get("scores") or [], one.get("score")
+        if len(at) < 2 or len(at) != len(scores) or not is_number(level):
+            continue
+        name = f" of {clean(one.get('name'), 40)}" if one.get("name") else ""
+        flags = one.get("positive") or []
+        marked = [s if flag else None for s, flag in zip(scores, flags, strict=False)]
+        lines = [Line(at, marked, style=1, points=True)] if any(flags) else []
+        false, known = one.get("false_alarm_rate"), [s for s in scores if is_number(s)]
+        log = min([level, *known]) > 0
+        read = f"Above the dotted line {w['rows']} are flagged by a threshold of this series' own: "
+        read += f"{percent(one.get('flagged'))} of them"
+        read += f", with a false-alarm rate of {percent(false)}" if is_number(false) else ""
+        figure: Figure = {
+            "title": f"The scores{name} along the test",
+            "svg": charts.curves(
+                [*lines, Line(at, scores)],
+                f"Scores{name} in the order of time, at most {number(max(known), 3)}; flagged "
+                f"above {number(level, 3)}",
+                Axis("", "day") if isinstance(at[0], str) else Axis(w["rows"], "count"),
+                Axis("anomaly score", "log" if log else "number"),
+                [Guide("level", float(level), "threshold")],
+            ),
+            "read": f"{read}. Each point is the highest score of a short stretch.",
+            "legend": [(swatch(0), "score"), *([(swatch(1), w["positives"])] if lines else [])],
+        }
+        found.append(figure)
+    return found
+
+
 def listed(record: Record) -> list[Any]:
     """Return the figures that the record has something for."""
-    return [figure for make in (workload, distribution, drift) if (figure := make(record))]
+    found = [figure for make in (workload, distribution, drift) if (figure := make(record))]
+    return [*found, *series(record)]

@@ -25,9 +25,13 @@ from fintech_dl.table import Table
 SHOWN = 20  # alerts in the report
 LISTED = 1000  # alerts in alerts.csv
 REASONS = 3  # features named for each
+SERIES = 4  # drawn, where each has a threshold of its own
+STRETCHES = 300  # of each
 BINS = 40
 RARE = 0.01  # of the training rows score so high; how many of the new ones do tells drift
 MOST_DAYS = 62  # a longer test is told by month
+
+Limit = float | Floats
 
 
 def detection_record(
@@ -60,23 +64,27 @@ def detection_record(
     -------
     record : dict
         ``labelled``; ``thresholds``: of the alerts and of the model itself, each with ``score``,
-        ``flagged`` (share of the test rows), ``false_alarm_rate`` and ``recall``; ``distribution``:
-        ``edges`` of bins and the share of rows in each; ``drift``: of the test against the training
-        rows, whole and by ``periods``; ``alerts``: the highest, with reasons; ``kinds``: the recall
-        of each kind of positive, and of each rival; ``shared``: which part of the alerts each rival
-        raises too.
+        ``flagged`` (share of the test rows), ``false_alarm_rate`` and ``recall``; ``series``: where
+        each series has a threshold of its own, these with the ``score`` along them;
+        ``distribution``: ``edges`` of bins and the share of rows in each; ``drift``: of the test
+        against the training rows, whole and by ``periods``; ``alerts``: the highest, with reasons;
+        ``kinds``: the recall of each kind of positive, and of each rival; ``shared``: which part of
+        the alerts each rival raises too.
     alerts : DataFrame
         One line per alert, at most 1,000, the highest score first.
     """
     own, latest, labelled = scored[0], parts[0], table.y is not None
     outcome = own.outcomes[0]
     assert own.train is not None
-    limit = _own_threshold(model)
-    raised = [_raised(card, one, 0, own, limit) for one in scored]
+    limits = _own_thresholds(model, own, table, parts)
+    raised = [_raised(card, one, 0, own, limits) for one in scored]
     lines = _lines(card, model, table, latest, outcome, raised[0], key)
     named = {"alerts": (_least(outcome.score, raised[0]), raised[0])}
+    limit = limits[0]
+    series = _series(model, table.X.iloc[latest.test], outcome, limit, labelled)
     if limit is not None:
-        named["model"] = (limit, outcome.score > limit)
+        only = series[0]["score"] if [s["rows"] for s in series] == [len(outcome)] else None
+        named["model"] = (limit if isinstance(limit, float) else only, outcome.score > limit)
     record = {
         "labelled": labelled,
         "rows": len(outcome),
@@ -85,10 +93,11 @@ def detection_record(
             {"name": name, "score": at, **_rates(outcome, flagged, labelled)}
             for name, (at, flagged) in named.items()
         ],
+        "series": series,
         "distribution": _distribution(own.train.score, outcome, labelled),
         "drift": _drift(own.train.score, outcome, raised[0]),
         "alerts": _shown(lines, key),
-        "kinds": _kinds(card, scored, table, parts, raised, limit)
+        "kinds": _kinds(card, scored, table, parts, raised, limits)
         if labelled and card.kinds
         else [],
         "shared": [
@@ -100,14 +109,54 @@ def detection_record(
     return plain(record), lines
 
 
-def _own_threshold(model: Any) -> float | None:
-    """Return the score above which the detector itself flags a row, if one holds for all rows."""
+def _own_thresholds(
+    model: Any, own: Scored, table: Table, parts: Sequence[Fold]
+) -> list[Limit | None]:
+    """Return the score above which the detector itself flags rows of each fold, if it says.
+
+    One for all rows, or one for each row where each series has its own.
+    """
     offset = getattr(last_step(model), "offset_", None)
-    return -float(offset) if offset is not None and np.ndim(offset) == 0 else None
+    if offset is None or np.ndim(offset) == 0:
+        return [None if offset is None else -float(offset)] * len(parts)
+    return [
+        outcome.score + np.asarray(model.decision_function(table.X.iloc[part.test]), float)
+        for outcome, part in zip(own.outcomes, parts, strict=True)
+    ]
+
+
+def _series(
+    model: Any, X: pd.DataFrame, outcome: Outcome, limit: Limit | None, labelled: bool
+) -> list[dict[str, Any]]:
+    """Return the scores along the series with most rows above their own threshold.
+
+    Of stretches of equal length the highest score, and whether any row is a positive.
+    """
+    if limit is None or np.ndim(limit) == 0:
+        return []
+    name, limits = getattr(last_step(model), "series", None), np.asarray(limit)
+    names = X[name].astype(str).to_numpy() if name in X else np.full(len(X), "")
+    above = {one: int((outcome.score > limits)[names == one].sum()) for one in np.unique(names)}
+    found = []
+    for one in sorted(above, key=lambda one: -above[one])[:SERIES]:
+        at = np.flatnonzero(names == one)
+        score, y, threshold = outcome.score[at], outcome.y[at], float(np.median(limits[at]))
+        starts = np.unique(np.linspace(0, len(at), min(len(at), STRETCHES), False).astype(int))
+        line = {"name": str(one), "rows": len(at), "score": threshold}
+        weight = None if outcome.weight is None else outcome.weight[at]
+        line |= _rates(Outcome(y, score, weight), score > threshold, labelled)
+        when = (
+            starts if outcome.when is None else outcome.when[at][starts].astype("M8[s]").astype(str)
+        )
+        line |= {"at": when.tolist(), "scores": np.maximum.reduceat(score, starts).tolist()}
+        if labelled:
+            line["positive"] = (np.maximum.reduceat(y, starts) == 1).tolist()
+        found.append(line)
+    return found
 
 
 def _raised(
-    card: PipelineCard, one: Scored, fold: int, own: Scored, limit: float | None
+    card: PipelineCard, one: Scored, fold: int, own: Scored, limits: Sequence[Limit | None]
 ) -> NDArray[np.bool_]:
     """Return which rows of a fold raise an alert: by the decision, else as many as the detector.
 
@@ -122,6 +171,7 @@ def _raised(
     if card.decision is not None:
         flagged = decide(card.decision, first, outcome.amount, outcome.when)
     else:
+        limit = limits[fold]
         flagged = np.zeros(len(first), bool) if limit is None else first > limit
     if one is own:
         return flagged
@@ -296,7 +346,7 @@ def _kinds(
     table: Table,
     parts: Sequence[Fold],
     latest: Sequence[NDArray[np.bool_]],
-    limit: float | None,
+    limits: Sequence[Limit | None],
 ) -> list[dict[str, Any]]:
     """Return how many of each kind of positive are caught, by the detector and by each rival.
 
@@ -309,7 +359,7 @@ def _kinds(
     tested = np.concatenate([kind[part.test] for part in parts])
     caught = {
         one.name: np.concatenate(
-            [first, *(_raised(card, one, i, scored[0], limit) for i in range(1, len(parts)))]
+            [first, *(_raised(card, one, i, scored[0], limits) for i in range(1, len(parts)))]
         )
         for one, first in zip(scored, latest, strict=True)
         if one.outcomes

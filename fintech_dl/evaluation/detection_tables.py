@@ -65,10 +65,13 @@ def _text(record: Record, given: Record) -> str:
 def _thresholds(record: Record, given: Record) -> Table | None:
     lines = given.get("thresholds") or []
     places = decimals(t.get("score") for t in lines)
+    several = {"model": "one per series"} if given.get("series") else {}
     rows = [
         [
             NAMES.get(str(t.get("name")), clean(t.get("name"), 40)),
-            number(t.get("score"), places),
+            number(t.get("score"), places)
+            if is_number(t.get("score"))
+            else several.get(str(t.get("name")), MISSING),
             percent(t.get("flagged")),
             percent(t.get("false_alarm_rate")),
             percent(t.get("recall")),

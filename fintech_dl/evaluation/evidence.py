@@ -78,6 +78,7 @@ def evidence(
     """
     if not metrics:
         raise UsageError("the card names no metrics; the first of them decides the verdict")
+    check_metrics(metrics)
     if decision is not None:
         scored = [_with_alerts(one, decision) for one in scored]
     present = [one for one in scored if one.outcomes]
@@ -119,6 +120,19 @@ def evidence(
             _decided(rival, decision, seed) for rival in rivals if _decidable(rival, decision)
         ]
     return record
+
+
+def check_metrics(names: Sequence[str], numbers: bool | None = None) -> None:
+    """Raise UsageError unless all metrics are known and the first can decide the verdict.
+
+    ``numbers`` says whether numbers are forecast, or (False) classes.
+    """
+    found = [metric(name, numbers=numbers) for name in names]
+    if found and found[0].whole:
+        raise UsageError(
+            f"metrics: {names[0]!r} stands first and would decide the verdict, but it is of whole "
+            "series and has no paired test; name another one first, such as 'average_precision'"
+        )
 
 
 def _model(

@@ -27,6 +27,7 @@ from fintech_dl.evaluation.metrics import (
     precision_at_k,
     row_log_loss,
 )
+from fintech_dl.evaluation.series_scores import vus_sums
 from fintech_dl.evaluation.sums import Blocks, day_sums, mean, ratio, row_sums, sparse
 
 
@@ -149,6 +150,8 @@ class Metric:
     higher_is_better : bool
     per_day : bool
         A mean over days, which only whole days can resample.
+    whole : bool
+        Of the series as it is, which nothing can resample: it has no interval and decides nothing.
     of : str
         Whether ``"classes"``, ``"numbers"`` or ``"both"`` can be judged by it.
     """
@@ -157,6 +160,7 @@ class Metric:
     value: Value
     higher_is_better: bool = True
     per_day: bool = False
+    whole: bool = False
     of: Literal["classes", "numbers", "both"] = "classes"
 
 
@@ -167,7 +171,7 @@ def evaluate(outcome: Outcome, names: Sequence[str]) -> dict[str, float]:
     ----------
     outcome : Outcome
     names : list of str
-        Of ``METRICS``, or ``card_precision_at_<k>``, ``precision_at_<k>``,
+        Of ``METRICS``, or ``card_precision_at_<k>``, ``precision_at_<k>``, ``vus_pr_<rows>``,
         ``recall_at_fpr_<percent>``.
 
     Raises
@@ -238,6 +242,8 @@ def _named(name: str, timed: bool) -> Metric:
             return Metric(partial(_precision_sums, k=k), mean, per_day=True)
         if family == "precision_at":
             return Metric(ranking_sums, partial(_precision_at_k, k=k))
+        if family == "vus_pr":
+            return Metric(partial(vus_sums, buffer=k), mean, whole=True)
     families = ["card_precision_at_100", "precision_at_100", "recall_at_fpr_1"]
     raise UsageError(f"unknown metric {name!r}; {nearest(name, [*METRICS, *families])}")
 
@@ -369,6 +375,7 @@ METRICS: dict[str, Metric] = {
     "log_loss": Metric(_log_loss_sums, mean, higher_is_better=False),
     "ece": Metric(_ece_sums, _ece, higher_is_better=False),
     "savings": Metric(_savings_sums, _savings),
+    "vus_pr": Metric(vus_sums, mean, whole=True),
     "mcc": Metric(forecast_metrics.direction_sums, forecast_metrics.mcc),
     **{
         name: Metric(sums, mean, higher_is_better=False, of="numbers")

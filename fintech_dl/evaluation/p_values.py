@@ -16,6 +16,7 @@ from scipy.stats import false_discovery_control
 from fintech_dl.errors import DataError, UsageError
 from fintech_dl.evaluation.conformal import rows_for
 from fintech_dl.evaluation.metrics import Floats
+from fintech_dl.tails import tail_share
 
 
 def conformal_p_values(calibration: ArrayLike, scores: ArrayLike) -> Floats:
@@ -56,8 +57,7 @@ def conformal_p_values(calibration: ArrayLike, scores: ArrayLike) -> Floats:
     if not len(known):
         raise DataError("calibration: there are no scores; give those of rows believed normal")
     new = _finite("scores", scores)
-    at_least = len(known) - np.searchsorted(known, new)
-    return np.asarray((1 + at_least) / (len(known) + 1))
+    return tail_share(known, new)
 
 
 def few_false_alerts(p: ArrayLike, share: float = 0.1) -> NDArray[np.bool_]:

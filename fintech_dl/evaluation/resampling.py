@@ -69,8 +69,8 @@ def resample(
     Returns
     -------
     list of arrays of shape (n, ...)
-        One per metric, of the shape that its ``value`` gives; NaN where undefined, and for means
-        over days where single rows are resampled.
+        One per metric, of the shape that its ``value`` gives; NaN where undefined, for means over
+        days where single rows are resampled, and for metrics of whole series.
 
     Examples
     --------
@@ -123,7 +123,7 @@ def _one_fold(
     outcome: Outcome, drawn: Blocks, metrics: Sequence[Metric], n: int, seed: list[int]
 ) -> list[NDArray[Any]]:
     """Return each metric on ``n`` resamples of one outcome; equal sums are added up once."""
-    usable = [m for m in metrics if drawn.days or not m.per_day]
+    usable = [m for m in metrics if not m.whole and (drawn.days or not m.per_day)]
     tables = {m.sums: m.sums(outcome, drawn.of_row, drawn.number) for m in usable}
     parts: dict[int, list[NDArray[Any]]] = {i: [] for i, m in enumerate(metrics) if m in usable}
     for counts in _draws(drawn.number, n, seed, drawn.stretch):

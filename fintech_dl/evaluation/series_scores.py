@@ -7,14 +7,19 @@ never change a score: point adjustment, by which random scores look good, is not
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csr_array
 
 from fintech_dl.errors import DataError, UsageError
 from fintech_dl.evaluation.metrics import Floats
 from fintech_dl.evaluation.series_events import Event, events, merged
+from fintech_dl.evaluation.sums import Blocks, sparse
+
+if TYPE_CHECKING:
+    from fintech_dl.evaluation.outcomes import Outcome
 
 PROFILES = {  # weight of a window found, of one missed, of a false alarm
     "standard": (1.0, 1.0, 0.11),
@@ -98,6 +103,27 @@ def vus_pr(y: ArrayLike, score: ArrayLike, *, buffer: int = 100, thresholds: int
         recall = np.minimum(caught / positives, 1) * met
         areas[size] = np.diff(recall, prepend=0.0) @ (caught / called)
     return float(areas.mean())
+
+
+def vus_sums(outcome: Outcome, block: Blocks, n_blocks: int, buffer: int = 100) -> csr_array:
+    """Sum `vus_pr` over the series that hold an event, and count these, for ``outcomes.Metric``.
+
+    A series is the rows about one ``who`` in the order of ``when``; each has thresholds of its own,
+    so that scores of several series need no common scale. All counts in the block of the first row.
+    """
+    if outcome.weight is not None and np.ptp(outcome.weight) > 0:
+        raise UsageError("vus_pr follows series row by row and respects no row weights; leave out")
+    n = len(outcome)
+    if outcome.who is None and outcome.when is not None and len(np.unique(outcome.when)) < n:
+        raise UsageError(
+            "vus_pr: times occur twice and the table does not say which series a row is of (`who`)"
+        )
+    order = np.arange(n) if outcome.when is None else np.argsort(outcome.when, kind="stable")
+    who = np.zeros(n) if outcome.who is None else outcome.who.astype(str)
+    apart = [order[who[order] == name] for name in np.unique(who[outcome.y == 1])]
+    areas = [vus_pr(outcome.y[at], outcome.score[at], buffer=buffer) for at in apart]
+    row, column = np.full(2, block[0]), np.arange(2)
+    return sparse(row, column, np.array([sum(areas), len(areas)], dtype=float), n_blocks, 2)
 
 
 def _checked(y: ArrayLike, score: ArrayLike) -> tuple[Floats, Floats]:

@@ -112,6 +112,13 @@ _METRICS = {
         "correlation of the rank by score with the rank by return across the assets of a date, "
         "averaged over dates; 0 is guessing, and .02 to .05 a day is already much",
     ),
+    "vus_pr": Metric(
+        "VUS-PR",
+        "volume under the surface of precision and recall",
+        "precision averaged over the recall of events, and over buffers of up to 100 rows around "
+        "them; mean over the series with an event. 1 is perfect, guessing gives about the share of "
+        "positives",
+    ),
     "mcc": Metric(
         "MCC",
         "Matthews correlation coefficient",
@@ -165,6 +172,9 @@ def metric(name: str) -> Metric:
             f"of the {k} rows with the highest scores, each day where rows have times, the share "
             "that is right",
         )
+    if found := re.fullmatch(r"vus_pr_(\d+)", name):
+        usual = _METRICS["vus_pr"]
+        return usual._replace(text=usual.text.replace("up to 100 rows", f"up to {found[1]} rows"))
     if found := re.fullmatch(r"recall_at_fpr_(\d+(?:[._]\d+)?)(?:_?percent)?", name):
         rate = found[1].replace("_", ".")
         return Metric(

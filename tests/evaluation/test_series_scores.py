@@ -5,7 +5,11 @@ import pytest
 from sklearn.metrics import average_precision_score
 
 from fintech_dl.errors import DataError, UsageError
+from fintech_dl.evaluation import wording
+from fintech_dl.evaluation.evidence import check_metrics
+from fintech_dl.evaluation.outcomes import Outcome, evaluate
 from fintech_dl.evaluation.series_scores import nab_score, vus_pr
+from fintech_dl.evaluation.significance import bootstrap
 
 
 def slow_vus_pr(y, score, buffer, thresholds=250):
@@ -221,3 +225,57 @@ def test_nab_refuses_what_does_not_fit_together():
         nab_score([np.zeros(200)], [])
     with pytest.raises(DataError, match="finite"):
         nab_score([np.full(200, np.nan)], [[(50, 60)]])
+
+
+# ---- as a metric of cards ---------------------------------------------------------------------
+
+
+def three_series():
+    """Three series of 200 hours; the last holds no event."""
+    rng = np.random.default_rng(0)
+    y = np.zeros(600)
+    y[100:110] = y[350:370] = 1
+    when = np.tile(np.datetime64("2024-01-01") + np.arange(200) * np.timedelta64(1, "h"), 3)
+    return {
+        "y": y,
+        "score": rng.normal(size=600) + 2 * y,
+        "who": np.repeat(["a", "b", "c"], 200),
+        "when": when,
+    }
+
+
+def test_the_metric_is_the_mean_over_series_with_an_event_whatever_the_order_of_rows():
+    parts = three_series()
+    y, score = parts["y"], parts["score"]
+    for name, buffer in (("vus_pr", 100), ("vus_pr_20", 20)):
+        each = [vus_pr(y[at], score[at], buffer=buffer) for at in (slice(200), slice(200, 400))]
+        assert evaluate(Outcome(**parts), [name])[name] == pytest.approx(np.mean(each))
+    mixed = np.random.default_rng(1).permutation(600)
+    moved = Outcome(**{name: part[mixed] for name, part in parts.items()})
+    assert evaluate(moved, ["vus_pr"]) == evaluate(Outcome(**parts), ["vus_pr"])
+    scale = np.repeat([1.0, 1000.0, 1.0], 200)
+    other = Outcome(**{**parts, "score": score * scale})
+    assert evaluate(other, ["vus_pr"]) == evaluate(Outcome(**parts), ["vus_pr"])
+
+
+def test_the_metric_has_no_interval_and_decides_nothing():
+    outcome = Outcome(**three_series())
+    found = bootstrap(outcome, ["vus_pr", "roc_auc"], n=100)
+    assert np.isnan(found["vus_pr"].low)
+    assert found["roc_auc"].low < found["roc_auc"].value
+    check_metrics(["roc_auc", "vus_pr"], numbers=False)
+    with pytest.raises(UsageError, match=r"'vus_pr_20' stands first .* name another one first"):
+        check_metrics(["vus_pr_20", "roc_auc"], numbers=False)
+    with pytest.raises(UsageError, match=r"'vus_pt'.*mean 'vus_pr'"):
+        check_metrics(["roc_auc", "vus_pt"])
+
+
+def test_the_metric_needs_to_know_the_series():
+    parts = three_series()
+    with pytest.raises(UsageError, match=r"times occur twice .* which series a row is of"):
+        evaluate(Outcome(**{**parts, "who": None}), ["vus_pr"])
+    with pytest.raises(UsageError, match="no row weights"):
+        evaluate(Outcome(**parts, weight=np.arange(600.0)), ["vus_pr"])
+    with pytest.raises(DataError, match="vus_pr is undefined"):
+        evaluate(Outcome(**{**parts, "y": np.zeros(600)}), ["vus_pr"])
+    assert "up to 20 rows" in wording.metric("vus_pr_20").text
