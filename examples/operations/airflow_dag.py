@@ -1,7 +1,8 @@
-"""Score the rows of the day, every morning (Airflow 3; in Airflow 2 the imports differ).
+"""Score the rows of the day, every morning (Airflow 3).
 
 A task may be marked as done although its process was killed, and be started twice. Both are
 harmless: the job goes on where it was, and `published` believes the manifest, not the scheduler.
+In Airflow 2 the imports differ, and `ds` is the day before: put `{{ data_interval_end | ds }}`.
 """
 
 from datetime import timedelta
@@ -27,7 +28,7 @@ with DAG(
     )
     published = BashOperator(
         task_id="published",
-        bash_command="cd /srv/scoring && fintech-dl verify scores/{{ ds }}",
+        bash_command="cd /srv/scoring && venv/bin/fintech-dl verify scores/{{ ds }}",
         trigger_rule="none_failed",  # also after a task that was skipped
     )
     score >> published

@@ -310,7 +310,7 @@ def _pairs(names: Sequence[str], old: Sequence[float], new: Sequence[float], alt
         ax.set_yticks(range(len(names)), [clean(name, 26) for name in names])
         ax.set_ylim(len(names) - 0.4, -0.6)
         ax.tick_params(axis="y", length=0, labelcolor=COLOURS["ink"])
-        ax.xaxis.set_major_formatter(lambda value, _: percent(value))
+        ax.xaxis.set_major_formatter(lambda value, _: f"{100 * value:g}%")
         ax.locator_params(axis="x", nbins=5)
         ax.set_xlabel("share of rows")
         ax.spines["left"].set_visible(False)

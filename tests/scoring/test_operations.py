@@ -52,7 +52,8 @@ def test_every_command_exists(line):
 
 STUB = """#!/bin/sh
 echo "$*" >> calls
-case "$*" in *" score "*) ;; *) exit ${OTHERS:-0} ;; esac
+case "$*" in *" score "*) ;; *" monitor "*) echo run-1; exit ${DRIFT:-0} ;;
+  *) exit ${OTHERS:-0} ;; esac
 read code < codes
 sed -i 1d codes
 exit $code
@@ -70,7 +71,10 @@ def night(tmp_path):
         (tmp_path / "calls").unlink(missing_ok=True)
         path = f"{tmp_path}:{os.environ['PATH']}"
         told = {"PATH": path, "SCORING_HOME": str(tmp_path), "PAUSES": "0 0", **settings}
-        done = subprocess.run([FILES / "nightly.sh", "2026-11-22"], env={**os.environ, **told})
+        done = subprocess.run(
+            [FILES / "nightly.sh", "2026-11-22"], env={**os.environ, **told}, capture_output=True
+        )
+        run.printed = done.stdout.decode()
         calls = (tmp_path / "calls").read_text().splitlines()
         return done.returncode, [line.split()[2] for line in calls]
 
@@ -95,6 +99,21 @@ def test_the_job_tries_again_what_may_pass_and_says_what_went_wrong(night, codes
 def test_the_job_leaves_trying_again_to_a_scheduler_and_tells_a_damaged_file(night):
     assert night(75, 0, PAUSES="") == (75, ["score"])
     assert night(0, OTHERS="4") == (4, ["score", "verify"])
+
+
+def test_drift_is_told_and_no_failure(night):
+    assert night(99, DRIFT="3") == (99, ["score", "verify", "monitor"])
+    assert night.printed == "drift: see monitor.html, or monitor.json, in run-1\n"
+    assert night(0) == (0, ["score", "verify", "monitor"])
+    assert night.printed == ""
+    assert night(0, DRIFT="5")[0] == 5
+
+
+def test_the_program_is_found_without_a_path(night, tmp_path):
+    """As cron, systemd and Airflow call the job."""
+    (tmp_path / "venv" / "bin").mkdir(parents=True)
+    shutil.move(tmp_path / "fintech-dl", tmp_path / "venv" / "bin" / "fintech-dl")
+    assert night(0, PATH="/usr/bin:/bin") == (0, ["score", "verify", "monitor"])
 
 
 def test_the_files_are_well_formed(tmp_path):
