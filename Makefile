@@ -6,6 +6,7 @@ BIN := .venv/bin
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 OF_NETWORKS := tests/estimators tests/networks tests/test_contract.py
 OF_BACKENDS := tests/test_contract.py tests/estimators/test_laws.py tests/estimators/test_members.py tests/estimators/test_gradients.py
+OF_FAULTS := tests/faults tests/estimators/test_random_graphs.py tests/scoring/test_ray.py
 # a second call installs again only when one of these has changed
 PINS := pyproject.toml constraints.txt
 
@@ -43,7 +44,7 @@ contract: $(BIN)/installed-dev
 	done
 
 faults: $(BIN)/installed-dev
-	@FINTECH_DL_FAULTS=nightly $(PYTEST) tests/faults tests/scoring/test_ray.py $(ARGS)
+	@FINTECH_DL_FAULTS=nightly $(PYTEST) $(OF_FAULTS) $(ARGS)
 
 check: lint types floors docs
 

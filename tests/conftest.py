@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from tests.faults.tally import pytest_itemcollected as pytest_itemcollected
 from tests.faults.tally import pytest_terminal_summary as pytest_terminal_summary
 
 # Set here, before anything imports NumPy or a backend: later is too late.

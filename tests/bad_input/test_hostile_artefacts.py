@@ -103,15 +103,13 @@ def lying(data):
 
 def first_array(of):
     """Put something in place of the first array."""
-    done = []
 
-    def change(name, part):
-        if name.endswith(".npy") and not done:
-            done.append(name)
-            return of
-        return part
+    def changed(data):
+        names = zipfile.ZipFile(io.BytesIO(data)).namelist()
+        first = next(name for name in names if name.endswith(".npy"))
+        return repacked(data, lambda name, part: of if name == first else part)
 
-    return lambda data: repacked(data, change)
+    return changed
 
 
 def claims(shape):
@@ -223,8 +221,8 @@ def few(width):
     return graph([node, squeezed], [number("z", [0], [1])], width)
 
 
-def endless(n):
-    """Return a graph that would go round for ever."""
+def endless(n, times=None):
+    """Return a graph that would go round for ever, or as often as a tensor says."""
     info = helper.make_tensor_value_info
     body = helper.make_graph(
         [helper.make_node("Identity", [a], [b]) for a, b in (("go", "on"), ("was", "is"))],
@@ -233,7 +231,10 @@ def endless(n):
         [info("on", BOOL, []), info("is", FLOAT, None)],
     )
     sure = helper.make_tensor("sure", BOOL, [], [True])
-    return graph([helper.make_node("Loop", ["", "sure", "x"], ["y"], body=body)], [sure], width=n)
+    given = [] if times is None else [times]
+    named = times.name if given else ""
+    loop = helper.make_node("Loop", [named, "sure", "x"], ["y"], body=body)
+    return graph([loop], [sure, *given], width=n)
 
 
 IDENTITY = helper.make_node("Identity", ["x"], ["y"])

@@ -110,6 +110,7 @@ class Elements(HTMLParser):
         self.texts.append(data)
 
 
+@pytest.mark.fault(29, times=len(NAMES))
 def test_a_report_of_hostile_texts_has_no_other_elements(ran, fraud_run):
     html = (ran[0] / "report.html").read_text()
     page, plain = Elements(html), Elements((fraud_run.folder / "report.html").read_text())
@@ -124,6 +125,7 @@ def test_a_report_of_hostile_texts_has_no_other_elements(ran, fraud_run):
     assert len(html) < 2_000_000
 
 
+@pytest.mark.fault(29, times=len(NAMES))
 def test_the_record_and_the_log_are_json_and_the_terminal_is_left_alone(ran):
     folder, done = ran
     record = json.loads((folder / "metrics.json").read_text())
@@ -137,6 +139,7 @@ def test_the_record_and_the_log_are_json_and_the_terminal_is_left_alone(ran):
         assert not CONTROL.search(line)
 
 
+@pytest.mark.fault(29, times=len(NAMES))
 def test_hostile_rows_are_scored_and_set_aside_safe_for_a_spreadsheet(ran, tmp_path, command):
     frame = rows().drop(columns="is_fraud")
     frame.loc[::2, "amount"] = -1.0
@@ -170,6 +173,7 @@ def test_hostile_rows_are_scored_and_set_aside_safe_for_a_spreadsheet(ran, tmp_p
     )
 
 
+@pytest.mark.fault(29)
 def test_show_and_data_print_nothing_that_commands_a_terminal(cards, command):
     for words in (
         ["show", cards / "ask.toml"],
@@ -185,6 +189,7 @@ def test_show_and_data_print_nothing_that_commands_a_terminal(cards, command):
                 assert json.loads(done.out)
 
 
+@pytest.mark.fault(29)
 @pytest.mark.parametrize("name", [n for n in NAMES if "\x00" not in n and len(n) < 200])
 def test_hostile_names_in_messages(name, ran, tmp_path, command, monkeypatch):
     missing = tmp_path / f"{name.replace('/', '-')}.csv"
@@ -214,6 +219,7 @@ def test_hostile_names_in_messages(name, ran, tmp_path, command, monkeypatch):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["new.parquet"]
 
 
+@pytest.mark.fault(29)
 def test_a_column_that_is_a_megabyte_of_text_does_not_fill_the_terminal(ran, tmp_path, command):
     frame = rows()[:3].assign(amount="z" * 10**6)
     frame.to_parquet(tmp_path / "new.parquet", index=False)
@@ -222,6 +228,7 @@ def test_a_column_that_is_a_megabyte_of_text_does_not_fill_the_terminal(ran, tmp
     assert len(done.err) < 2000
 
 
+@pytest.mark.fault(29)
 @pytest.mark.parametrize(
     "name", ["../secret", "../../etc/passwd", "/etc/passwd", "..", ".", "a/../b"]
 )

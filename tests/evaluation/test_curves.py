@@ -30,6 +30,7 @@ def outcome(n=700, seed=0, weighted=False, digits=2):
     return Outcome(y=y, score=score, weight=weight, when=when)
 
 
+@pytest.mark.fault(30)
 @pytest.mark.parametrize("weighted", [True, False])
 def test_curves_equal_loops_over_thresholds(weighted):
     o = outcome(weighted=weighted)
@@ -103,6 +104,7 @@ def test_weights_that_copy_rows_widen_the_interval_as_fewer_rows_do():
     assert uneven["high"][0] - uneven["low"][0] > plain["high"][0] - plain["low"][0]
 
 
+@pytest.mark.fault(30)
 def test_jeffreys_constants():
     low, high = jeffreys(np.array([28.0, 0.0, 10.0]), np.array([1000.0, 10.0, 10.0]))
     assert low[0] == pytest.approx(beta.ppf(0.025, 28.5, 972.5))
@@ -119,6 +121,7 @@ def test_scores_that_are_no_probabilities_are_refused():
 # ---- CAP and lift -----------------------------------------------------------------------------
 
 
+@pytest.mark.fault(30)
 @pytest.mark.parametrize("weighted", [True, False])
 @pytest.mark.parametrize("digits", [1, 2, 9])
 def test_the_accuracy_ratio_is_the_gini_also_with_ties(weighted, digits):

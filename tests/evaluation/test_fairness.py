@@ -16,6 +16,7 @@ def applicants(n=4000, seed=0, harm=0.1):
     return (rng.random(n) < true).astype(int), p, sex
 
 
+@pytest.mark.fault(30)
 @pytest.mark.parametrize("weighted", [False, True])
 def test_every_number_by_hand(weighted):
     y, p, sex = applicants()
@@ -67,6 +68,7 @@ def test_intervals_cover_the_truth():
         assert 0.91 < count / 300 <= 1, key
 
 
+@pytest.mark.fault(30)
 def test_the_interval_of_the_ratio_is_katz():
     y = np.tile([0, 1], 100)
     group = np.repeat(["a", "b"], 100)

@@ -173,6 +173,17 @@ def test_costs_by_hand():
     assert metrics.savings(y, y, amount, 4.0) == 1
 
 
+def test_effective_rows():
+    w = np.random.default_rng(0).random(50)
+    for n in (1, 50):
+        assert metrics.effective_rows(np.full(n, 0.5)) == n
+    n = metrics.effective_rows(w)
+    assert 1 < n < 50
+    assert metrics.effective_rows(4 * w) == n
+    assert metrics.effective_rows(np.append(w, np.zeros(9))) == pytest.approx(n, rel=1e-12)
+    assert metrics.effective_rows(np.zeros(3)) == metrics.effective_rows(np.zeros(0)) == 0
+
+
 def test_days_are_those_of_the_wall_clock():
     when = pd.date_range("2024-01-01 23:30", periods=2, freq="h", tz="Europe/Brussels")
     assert day_of(when).astype(str).tolist()[0].startswith("2024-01-01")

@@ -47,6 +47,7 @@ def counted(rng, m, given, changed=()):
     return {"rows": m, "features": found, "score": score, "rows_scored": m}
 
 
+@pytest.mark.fault(30)
 @pytest.mark.parametrize(("n", "m"), [(300, 100), (20_000, 500)])
 def test_false_alarms_are_five_in_a_hundred_at_most(n, m):
     """Both sides drawn from one population; a page with any alarm counts. Three standard errors."""
@@ -93,6 +94,7 @@ def test_unseen_categories_and_missing_values_alarm():
     assert by_name["tenths 0"]["missing_actual"] == 0.075
 
 
+@pytest.mark.fault(30)
 def test_rows_set_aside_and_alerts_are_tested_exactly():
     rng = np.random.default_rng(0)
     given = reference(rng, 4000, quarantined_share=0.01, alert_rate=0.05)
@@ -172,6 +174,7 @@ def page_record(features):
     }  # fmt: skip
 
 
+@pytest.mark.fault(29)
 def test_the_page_of_500_features_is_below_2_mb_safe_and_always_the_same(tmp_path):
     record = page_record(500)
     page = render_monitor(record)

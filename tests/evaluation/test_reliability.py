@@ -15,6 +15,7 @@ def foretold(n=2000, seed=0):
     return (rng.random(n) < p).astype(int), p, rng.integers(0, 4, n).astype(float)
 
 
+@pytest.mark.fault(30)
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("bins", [1, 3, 10, 500])
 def test_the_parts_add_up_to_the_brier_score(bins, weighted):
@@ -42,6 +43,7 @@ def test_what_a_bin_hides_is_nothing_where_its_probabilities_are_equal():
     assert parts.uncertainty == pytest.approx(y.mean() * (1 - y.mean()))
 
 
+@pytest.mark.fault(30)
 def test_hosmer_lemeshow_by_hand():
     y, p = np.repeat([0, 1, 0, 1], [90, 10, 70, 30]), np.repeat([0.1, 0.2], 100)
     found = hosmer_lemeshow(y, p, groups=2)
@@ -56,6 +58,7 @@ def test_hosmer_lemeshow_by_hand():
         hosmer_lemeshow(y, np.full(200, 0.2), in_sample=True)
 
 
+@pytest.mark.fault(30)
 def test_spiegelhalter_by_hand():
     y, p = np.array([0, 1, 1]), np.array([0.1, 0.2, 0.7])
     above = (0 - 0.1) * 0.8 + (1 - 0.2) * 0.6 + (1 - 0.7) * -0.4
@@ -65,6 +68,7 @@ def test_spiegelhalter_by_hand():
         spiegelhalter([0, 1], [0.5, 0.5])
 
 
+@pytest.mark.fault(30)
 @pytest.mark.parametrize("test", [hosmer_lemeshow, spiegelhalter])
 def test_p_values_are_even_where_the_probabilities_are_right(test):
     rng = np.random.default_rng(1)

@@ -19,6 +19,7 @@ def hits(number, n=250):
     return np.arange(n) < number
 
 
+@pytest.mark.fault(30)
 @pytest.mark.parametrize(
     ("number", "statistic"),
     [(0, 5.0252), (1, 1.1765), (2, 0.1084), (5, 1.9568), (7, 5.4970), (10, 12.9555), (15, 29.3950)],
@@ -28,6 +29,7 @@ def test_kupiec_reference_values(number, statistic):
     assert kupiec(hits(number), 0.01).statistic == pytest.approx(statistic, abs=5e-5)
 
 
+@pytest.mark.fault(30)
 def test_kupiec_at_the_ends():
     """No hit: -2 n ln(1 - p). All hits: -2 n ln p. As many as there should be: 0."""
     assert kupiec(hits(0), 0.05).statistic == pytest.approx(-500 * np.log(0.95))
@@ -37,6 +39,7 @@ def test_kupiec_at_the_ends():
     assert right.p_value == pytest.approx(1)
 
 
+@pytest.mark.fault(30)
 def test_christoffersen_by_hand():
     """0 0 1 1 0 1 0 0 0 0: of the 6 dates that follow a 0, 2 are hits; of 3 after a hit, 1 is."""
     x = np.array([0, 0, 1, 1, 0, 1, 0, 0, 0, 0])
@@ -78,6 +81,7 @@ def test_hits_in_a_row_are_found():
     )
 
 
+@pytest.mark.fault(30)
 def test_a_right_model_is_rejected_one_time_in_twenty():
     random = np.random.default_rng(0)
     drawn = random.random((2000, 1000)) < 0.05
@@ -90,6 +94,7 @@ def test_a_right_model_is_rejected_one_time_in_twenty():
         assert 0.03 < share < 0.1
 
 
+@pytest.mark.fault(30)
 @pytest.mark.parametrize(
     ("number", "zone", "old", "new"),
     [
@@ -132,6 +137,7 @@ def risks(tail, n):
     return np.full(n, tail[0]), np.full(n, tail[1])
 
 
+@pytest.mark.fault(30)
 def test_acerbi_szekely_of_right_models():
     """Mean 0; 5 % of 250 dates at 2.5 % lie below about -0.70 for normal tails, -0.76 for t(4)."""
     random = np.random.default_rng(0)
@@ -144,6 +150,7 @@ def test_acerbi_szekely_of_right_models():
         assert np.quantile(found, 0.05) == pytest.approx(low, abs=0.05)
 
 
+@pytest.mark.fault(30)
 def test_acerbi_szekely_by_hand():
     returns, var, shortfall = [-4.0, -1.0, 2.0, -2.5], [2.0] * 4, [2.5] * 4
     assert acerbi_szekely(returns, var, shortfall, 0.25) == pytest.approx(1 - 4 / 2.5 - 1)

@@ -24,6 +24,7 @@ def returns_of(n=1000, seed=0, memory=0.0, mean=0.05):
     return mean + lfilter([1.0], [1.0, -memory], shocks)
 
 
+@pytest.mark.fault(30)
 def test_the_interval_of_independent_returns_is_the_closed_form():
     """Lo's variance with skewness and kurtosis (Mertens, 2002), in moments divided by n."""
     x = np.random.default_rng(0).lognormal(size=500) - 1.2
@@ -35,6 +36,7 @@ def test_the_interval_of_independent_returns_is_the_closed_form():
     assert (low + high) / 2 == pytest.approx(np.sqrt(252) * x.mean() / x.std(ddof=1))
 
 
+@pytest.mark.fault(30)
 @pytest.mark.parametrize("memory", [0.0, 0.4])
 def test_intervals_hold_the_truth_as_often_as_they_say(memory):
     truth = 0.05 * np.sqrt(1 - memory**2)
@@ -69,6 +71,7 @@ def test_a_record_counts_its_moments():
     assert (found.skew, found.kurtosis) == pytest.approx(((z**3).mean(), (z**4).mean()))
 
 
+@pytest.mark.fault(30)
 def test_the_chance_of_luck_is_that_of_the_published_example():
     """Bailey and Lopez de Prado (2014): 2.5 a year over 1,250 days, the best of 100."""
     record = TrackRecord(2.5 / 250**0.5, skew=-3.0, kurtosis=10.0, n=1250)
@@ -94,6 +97,7 @@ def test_without_a_spread_luck_makes_its_own():
     assert deflated_sharpe(record, 20) < deflated_sharpe(record, 2) < probabilistic_sharpe(record)
 
 
+@pytest.mark.fault(30)
 @pytest.mark.parametrize(("per_year", "years"), [(252, 2.73), (52, 2.83), (12, 3.24)])
 def test_the_track_record_needed_is_that_of_the_published_example(per_year, years):
     """Bailey and Lopez de Prado (2012): 2 a year against 1, returns that are normal."""

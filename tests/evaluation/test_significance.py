@@ -92,6 +92,7 @@ def test_limits_are_those_of_t_for_few_days():
     assert p_value(normal, week) == pytest.approx(1, abs=0.01)
 
 
+@pytest.mark.fault(30)
 def test_the_paired_test_errs_in_five_of_a_hundred():
     """Two models equally good, on days that differ: 7 days must not claim too much."""
     rng = np.random.default_rng(0)
@@ -228,6 +229,7 @@ def test_misuse_is_said(call, text):
         call()
 
 
+@pytest.mark.fault(30)
 def test_delong_by_hand():
     found = delong(Outcome(y=[0, 0, 1, 1], score=[1, 3, 2, 4]))
     assert found.value == 0.75
@@ -236,6 +238,7 @@ def test_delong_by_hand():
         delong(Outcome(y=[0, 0, 1], score=[1, 3, 2]))
 
 
+@pytest.mark.fault(30)
 def test_delong_equals_the_sums_over_all_pairs():
     a, b = fold(0, per_day=30), fold(1, per_day=30)
     placed = []

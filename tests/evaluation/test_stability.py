@@ -13,6 +13,7 @@ from fintech_dl.evaluation.significance import delong
 from fintech_dl.evaluation.stability import csi, psi
 
 
+@pytest.mark.fault(30)
 def test_psi_by_hand():
     found = psi(np.repeat(["a", "b"], [60, 40]), np.repeat(["a", "b"], [30, 70]))
     value = (0.3 - 0.6) * np.log(0.3 / 0.6) + (0.7 - 0.4) * np.log(0.7 / 0.4)
@@ -33,6 +34,7 @@ def test_psi_of_numbers_counts_by_quantiles_of_the_reference():
     assert given.bins["bin"].tolist() == ["up to 249", "249 to 499", "499 to 749", "above 749"]
 
 
+@pytest.mark.fault(30)
 @pytest.mark.parametrize(
     ("n", "mean", "limit"), [(100, 0.18, 0.34), (500, 0.036, 0.068), (10_000, 0.0018, 0.0034)]
 )
@@ -46,6 +48,7 @@ def test_what_chance_alone_gives_is_the_published(n, mean, limit):
     assert np.mean(values) == pytest.approx(mean, rel=0.15)
 
 
+@pytest.mark.fault(30)
 @pytest.mark.parametrize(("n", "m"), [(100, 100), (500, 500), (2000, 200), (5000, 100)])
 @pytest.mark.parametrize("kind", ["numbers", "categories"])
 def test_false_alarms_are_five_in_a_hundred_at_most(n, m, kind):
@@ -173,6 +176,7 @@ def test_csi_ranks_features_and_allows_for_their_number():
 # ---- periods and segments ---------------------------------------------------------------------
 
 
+@pytest.mark.fault(30)
 def test_rank_stability_is_kendalls_tau():
     rng = np.random.default_rng(0)
     n = 6000

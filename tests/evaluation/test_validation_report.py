@@ -143,6 +143,7 @@ def test_weak_segments_are_named(record):
     assert "region atlantis (ranks worse" in told
 
 
+@pytest.mark.fault(29)
 def test_hostile_texts_stay_texts(record):
     turned = restated(record, dict.fromkeys(STATEMENTS, HOSTILE[0]))
     turned |= {"title": HOSTILE[1], "question": HOSTILE[2], "limits": HOSTILE}

@@ -7,17 +7,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 
-from tests.faults.tally import NAMES, TRIED
+from tests.faults.tally import DRAWN, NAMES, TRIED
 from tests.faults.world import MOMENT, Truth, make_files, make_model, small_shards, truth
 
 NIGHTLY = os.environ.get("FINTECH_DL_FAULTS") == "nightly"
 
 
-def scaled(ci: int, nightly: int) -> int:
-    """Return how many cases to draw: of a push, or of a night (``FINTECH_DL_FAULTS=nightly``)."""
+def scaled(ci: Any, nightly: Any) -> Any:
+    """Return what is for a push, or what is for a night (``FINTECH_DL_FAULTS=nightly``)."""
     return nightly if NIGHTLY else ci
 
 
@@ -85,6 +86,6 @@ def tally(record_property: Callable[[str, object], None]) -> Callable[[int, int]
 
     def tell(family: int, times: int = 1) -> None:
         assert family in NAMES
-        record_property(TRIED, (family, times))
+        record_property(TRIED, (family, times, family in DRAWN))
 
     return tell

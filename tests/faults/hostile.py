@@ -9,9 +9,17 @@ from collections.abc import Callable
 import numpy as np
 from onnx import TensorProto, helper
 
-from tests.bad_input.test_hostile_artefacts import MODELS, graph, number, repacked
+from tests.bad_input.test_hostile_artefacts import (
+    MODELS,
+    endless,
+    graph,
+    huge,
+    number,
+    oversize,
+    repacked,
+)
 
-FLOAT, INT64, BOOL = TensorProto.FLOAT, TensorProto.INT64, TensorProto.BOOL
+FLOAT = TensorProto.FLOAT
 OF_SKOPS = ("loader that is none", "method of a module", "shell", "partial", "eval")
 
 
@@ -187,32 +195,9 @@ def inner() -> object:
     return helper.make_graph([identity], "i", [], [])
 
 
-def endless(width: int) -> bytes:
-    info = helper.make_tensor_value_info
-    body = helper.make_graph(
-        [helper.make_node("Identity", [a], [b]) for a, b in (("go", "on"), ("was", "is"))],
-        "step",
-        [info("i", INT64, []), info("go", BOOL, []), info("was", FLOAT, None)],
-        [info("on", BOOL, []), info("is", FLOAT, None)],
-    )
-    sure = helper.make_tensor("sure", BOOL, [], [True])
-    loop = helper.make_node("Loop", ["", "sure", "x"], ["y"], body=body)
-    return graph([loop], [sure], width)
-
-
 def long_loop(width: int) -> bytes:
     """Go round 2**40 times, as is written down."""
-    info = helper.make_tensor_value_info
-    body = helper.make_graph(
-        [helper.make_node("Identity", [a], [b]) for a, b in (("go", "on"), ("was", "is"))],
-        "step",
-        [info("i", INT64, []), info("go", BOOL, []), info("was", FLOAT, None)],
-        [info("on", BOOL, []), info("is", FLOAT, None)],
-    )
-    sure = helper.make_tensor("sure", BOOL, [], [True])
-    steps = number("steps", [2**40], [])
-    loop = helper.make_node("Loop", ["steps", "sure", "x"], ["y"], body=body)
-    return graph([loop], [sure, steps], width)
+    return endless(width, number("steps", [2**40], []))
 
 
 def deep(width: int) -> bytes:
@@ -222,26 +207,6 @@ def deep(width: int) -> bytes:
         held = helper.make_node("Identity", [], ["c"], then_branch=body)
         body = helper.make_graph([held], "i", [], [])
     return graph([node("Relu", then_branch=body)], width=width)
-
-
-def oversize(width: int) -> bytes:
-    tensor = number("w", [], [0], FLOAT)
-    del tensor.dims[:]
-    tensor.dims.extend([2**20, 2**20])
-    return graph([helper.make_node("Add", ["x", "w"], ["y"])], [tensor], width)
-
-
-def huge(width: int) -> bytes:
-    """Ask for 256 GB of ones, of two numbers."""
-    nodes = [
-        helper.make_node("ConstantOfShape", ["n"], ["ones"]),
-        helper.make_node("ReduceSum", ["ones"], ["s"]),
-        helper.make_node("ReduceSum", ["x", "a"], ["r"]),
-        helper.make_node("Add", ["r", "s"], ["t"]),
-        helper.make_node("Unsqueeze", ["t", "z"], ["y"]),
-    ]
-    numbers = [number("n", [2**36], [1]), number("a", [1], [1]), number("z", [0], [1])]
-    return graph(nodes, numbers, width)
 
 
 def foreign(domain: str) -> Callable[[int], bytes]:

@@ -7,6 +7,7 @@ import pytest
 
 from fintech_dl.errors import NothingToDo
 from fintech_dl.scoring.jobs import plan_scores
+from tests.faults.conftest import scaled
 from tests.faults.world import (
     DRIVER,
     MOMENT,
@@ -60,7 +61,9 @@ def limited(world, kind, value, *words):
     return code, err
 
 
-@pytest.mark.parametrize("size", [100, 1_000, 2_500, 5_000, 8_000])
+@pytest.mark.parametrize(
+    "size", [100, 1_000, 2_500, 5_000, 8_000, *scaled((), (37, 512, 1_731, 3_600, 6_789))]
+)
 def test_files_above_a_limit(world, place, tally, size):
     out = place / "out"
     code, err = limited(world, "FSIZE", size, *words_of(world.artefact, world.inputs, out))
@@ -73,7 +76,7 @@ def test_files_above_a_limit(world, place, tally, size):
     tally(23, 1)
 
 
-@pytest.mark.parametrize("number", [8, 12, 16])
+@pytest.mark.parametrize("number", [8, 12, 16, *scaled((), (9, 10, 14, 20, 28))])
 def test_few_open_files(world, place, tally, number):
     out = place / "out"
     code, err = limited(world, "NOFILE", number, *words_of(world.artefact, world.inputs, out))
@@ -92,7 +95,7 @@ def wide(world, tmp_path_factory):
     return write(loans(10_000, seed=4).assign(note="n" * 40_000), folder / "new.parquet", 10_000)
 
 
-@pytest.mark.parametrize("megabytes", [1, 64, 256])
+@pytest.mark.parametrize("megabytes", [1, 64, 256, *scaled((), (16, 128, 192))])
 def test_little_memory(world, wide, place, tally, megabytes):
     out = place / "out"
     code, err = limited(world, "AS", megabytes * KIB**2, *words_of(world.artefact, wide, out))
@@ -120,10 +123,14 @@ def tiny(tmp_path):
     subprocess.run(["umount", str(tmp_path)], check=True)
 
 
-def test_a_disk_that_fills_up_and_gets_room(world, tiny, tally):
+SIZES = [(4, 40, 80, 120, 160), *scaled((), ((8, 24, 48, 100, 200), (12, 20, 28, 60, 90, 130)))]
+
+
+@pytest.mark.parametrize("sizes", SIZES)
+def test_a_disk_that_fills_up_and_gets_room(world, tiny, tally, sizes):
     disk, resized = tiny
     codes = []
-    for size in (4, 40, 80, 120, 160):
+    for size in sizes:
         assert resized(size * KIB, "remount")
         found = score_again(world.artefact, world.inputs, disk / "out")
         codes.append(found.exit_code if found is not None else 0)

@@ -2,10 +2,13 @@
 
 import multiprocessing
 import os
+import random
 import subprocess
 import sys
 import threading
 import time
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo, available_timezones
 
 import pandas as pd
 import pyarrow.parquet as pq
@@ -14,7 +17,9 @@ import pytest
 from fintech_dl.scoring import batches, engine
 from fintech_dl.scoring.audit import verify
 from fintech_dl.scoring.jobs import plan_scores, resume_scores, score_files
+from fintech_dl.scoring.reading import read_scores
 from fintech_dl.scoring.status import gc, status
+from tests.faults.conftest import NIGHTLY, scaled
 from tests.faults.world import (
     MOMENT,
     environment,
@@ -101,6 +106,42 @@ def test_the_machine_s_clock_goes_wrong_between_plan_and_end(world, place, tally
     gc(out)
     assert truth(out) == world.right
     assert status(out)["runs"][0]["state"] == "finished"
+    tally(16, 1)
+
+
+WORLD = sorted(available_timezones() - {*ZONES, "localtime"})
+
+
+@pytest.mark.parametrize("seed", range(scaled(1, 47)))
+def test_clocks_at_random(world, place, tally, monkeypatch, seed):
+    """In another zone, rows of the moments when its clocks are turned, and times of files."""
+    rng = random.Random(f"clocks {seed}")
+    zone = rng.choice(WORLD)
+    first = datetime(rng.randrange(1950, 2024), 1, 1, tzinfo=UTC)
+    hours = [first + timedelta(hours=n) for n in range(366 * 24)]
+    offsets = [hour.astimezone(ZoneInfo(zone)).utcoffset() for hour in hours]
+    turned = [i for i in range(1, len(hours)) if offsets[i] != offsets[i - 1]]
+    moment = hours[rng.choice(turned or [rng.randrange(len(hours) - 24)])].replace(tzinfo=None)
+    frame = loans(50, seed=seed)
+    at = pd.Timestamp(moment) + pd.to_timedelta(range(0, 50 * 30, 30), "min")  # of a whole day
+    write(frame, place / "sound.parquet")
+    write(frame.assign(at=at.astype("datetime64[us]")), place / "new.parquet")
+    found = {}
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", zone)
+        time.tzset()
+        try:
+            for name in ("sound", "new"):
+                path = place / f"{name}.parquet"
+                os.utime(path, (rng.randrange(-(2**31), 2**33), rng.randrange(2**33)))
+                assert score_again(world.artefact, path, place / name) is None
+                found[name] = read_scores(place / name).set_index("loan")["score"]
+        finally:
+            patch.undo()
+            time.tzset()
+    assert found["new"].equals(found["sound"]), (zone, moment)
+    assert len(found["new"]) == 50
+    assert verify(place / "new")["faults"] == []
     tally(16, 1)
 
 
@@ -212,6 +253,42 @@ def test_rows_alone_and_among_others(world, place, tally, seed):
         alone = {row[3]: row[-2] for row in truth(place / f"{first}").scores}
         assert alone == {key: of_all[key] for key in alone}
         assert len(alone) == last - first
+    tally(28, 1)
+
+
+@pytest.mark.parametrize("seed", range(scaled(1, 160)))
+def test_everything_at_random(world, place, right, tally, monkeypatch, seed):
+    """Shards, batches, row groups, packing, workers and stops, all of them drawn at once."""
+    rng = random.Random(f"same {seed}")
+    inputs, out = place / "in", place / "out"
+    inputs.mkdir()
+    for path in sorted(world.inputs.iterdir()):
+        pq.write_table(
+            pq.read_table(path),
+            inputs / path.name,
+            row_group_size=rng.randrange(1, 401),
+            compression=rng.choice(["none", "snappy", "zstd", "gzip"]),
+            use_dictionary=rng.random() < 0.5,
+            data_page_version=rng.choice(["1.0", "2.0"]),
+            write_page_checksum=True,
+        )
+    real, block = batches.stream, rng.randrange(1, 1_025)
+    monkeypatch.setattr(batches, "BLOCK", block)
+    size = block * rng.randrange(1, 9)
+    monkeypatch.setattr(engine, "stream", lambda *a, **k: real(*a, **{**k, "rows": size}))
+    workers = rng.choice([1] * 9 + [2]) if NIGHTLY else 1
+    with small_shards(rng.randrange(20, 600)):
+        for _ in range(rng.randrange(4)):
+            point = rng.choice(["part.temp", "part.rename", "commit.link"])
+            with failing(f"{point}:{rng.choice(['before', 'after'])}:full:{rng.randrange(1, 5)}"):
+                found = score_again(world.artefact, inputs, out)
+            assert found is None or found.exit_code in (75, 99), found
+        found = score_again(world.artefact, inputs, out, workers=workers)
+        assert found is None or found.exit_code == 99, found
+    come = scores_of(out)
+    here, there = str(inputs), str(world.inputs)
+    scores, aside = ([(row[0].replace(here, there), *row[1:]) for row in rows] for rows in come[:2])
+    assert (scores, aside, *come[2:]) == right
     tally(28, 1)
 
 

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from contextlib import ExitStack
+from itertools import product
 
 import pyarrow.parquet as pq
 import pytest
@@ -15,12 +16,22 @@ import pytest
 from fintech_dl.errors import NothingToDo, PlanError
 from fintech_dl.scoring import engine
 from fintech_dl.scoring.jobs import plan_scores, resume_scores
-from tests.faults.conftest import scaled
-from tests.faults.world import MOMENT, SHARD, environment, loans, score_again, tried, truth, write
+from tests.faults.conftest import NIGHTLY, scaled
+from tests.faults.world import (
+    MOMENT,
+    SHARD,
+    environment,
+    failing,
+    loans,
+    score_again,
+    tried,
+    truth,
+    write,
+)
 
 # Stays: it scores whenever a line says so, and answers with the exit code of the command line.
 RESIDENT = f"""
-import json, sys
+import json, sys, time
 from fintech_dl.errors import FintechError
 from fintech_dl.scoring import engine, jobs, lock, planning, preparing
 from fintech_dl.scoring.plan import cut_shards
@@ -32,7 +43,9 @@ for line in sys.stdin:
     told = json.loads(line)
     lock.fcntl.flock = none if told["unlocked"] else flock
     try:
-        jobs.score_files(told["artefact"], told["inputs"], told["out"], as_of="{MOMENT}")
+        time.sleep(told.get("later", 0.0))
+        more = {{"as_of": "{MOMENT}", **told.get("more", {{}})}}
+        jobs.score_files(told["artefact"], told["inputs"], told["out"], **more)
         answer = [0, ""]
     except FintechError as error:
         answer = [error.exit_code, str(error)]
@@ -98,18 +111,20 @@ def test_runs_of_one_key(world, crew, place, tally):
     tally(6, times)
 
 
+OTHER = [{}, {"as_of": "2024-05-01"}, {"duplicates": "report"}]  # settings, beside another model
+
+
 def test_runs_of_several_keys(world, crew, place, tally):
-    """Of two models in one folder one wins; the other is told so, and adds its own if asked."""
-    for number in range(scaled(8, 40)):
+    """Of two models or settings in one folder one wins; the other is told, and adds its own."""
+    rng = random.Random("several keys")
+    for number in range(scaled(8, 48)):
         out = place / f"out{number}"
+        mine = {"inputs": str(world.inputs), "out": str(out), "unlocked": number % 2 == 1}
+        more = rng.choice(OTHER) if NIGHTLY else {}
+        another = str(world.artefact if more else world.other)
         told = [
-            {
-                "artefact": str(model),
-                "inputs": str(world.inputs),
-                "out": str(out),
-                "unlocked": number % 2 == 1,
-            }
-            for model in (world.artefact, world.other)
+            {**mine, "artefact": str(world.artefact)},
+            {**mine, "artefact": another, "more": more, "later": rng.random() * 0.3 * NIGHTLY},
         ]
         codes = [code for code, _ in at_once(crew, *told)]
         assert set(codes) <= {0, 6, 7}, codes
@@ -172,6 +187,14 @@ def a_link_to_another(path):
     path.symlink_to(write(loans(400, seed=79), path.with_suffix(".other")))
 
 
+def deleted(path):
+    path.unlink()
+
+
+def emptied(path):
+    path.write_bytes(b"")
+
+
 CHANGES = [
     appended,
     other_rows,
@@ -179,8 +202,8 @@ CHANGES = [
     renamed_into_place,
     a_folder,
     a_link_to_another,
-    lambda path: path.unlink(),
-    lambda path: path.write_bytes(b""),
+    deleted,
+    emptied,
 ]
 
 
@@ -201,29 +224,74 @@ def test_input_that_changes_after_the_plan(world, place, tally, change):
 @pytest.mark.parametrize("change", CHANGES[:5])
 def test_input_that_changes_while_it_is_read(world, place, tally, change, monkeypatch):
     """The scores of a piece that was touched while it was read are not committed."""
+    changed_while_read(world, place, monkeypatch, change, "day1.parquet", 1)
+    tally(17, 1)
+
+
+def changed_while_read(world, place, monkeypatch, change, name, read):
+    """Change a file when so many pieces of it have been read; put it back and go on."""
     shutil.copytree(world.inputs, place / "in")
-    out, path = place / "out", place / "in" / "day1.parquet"
-    real, done = engine.stream, []
+    out, path = place / "out", place / "in" / name
+    real, pieces = engine.stream, []
 
     def stream(where, source, piece, *more):
         for number, batch in enumerate(real(where, source, piece, *more)):
             yield batch
-            if where == path and number == 0 and not done:
-                done.append(1)
-                change(path)
+            if where == path and number == 0:
+                pieces.append(piece)
+                if len(pieces) == read:
+                    change(path)
 
     monkeypatch.setattr(engine, "stream", stream)
     found = score_again(world.artefact, place / "in", out)
-    assert done
+    assert len(pieces) == read
     assert isinstance(found, PlanError), found
     assert not (out / "latest.json").exists()
     monkeypatch.setattr(engine, "stream", real)
-    if path.is_dir():
-        path.rmdir()
-    shutil.copy(world.inputs / "day1.parquet", path)
-    os.utime(path, ns=(0, 0))
+    put_back(world.inputs / name, path)
     assert tried(resume_scores, out) is None
     assert sum(truth(out).scores.values()) == sum(world.right.scores.values())
+
+
+def put_back(sound, path):
+    if path.is_dir() and not path.is_symlink():
+        path.rmdir()
+    path.unlink(missing_ok=True)
+    shutil.copy(sound, path)
+    os.utime(path, ns=(0, 0))
+
+
+DAYS = [f"day{n}.parquet" for n in range(3)]
+PLACES = [  # at night: a change, of which file, after how many shards, or pieces of it being read
+    *product(CHANGES, DAYS, ["shards"], range(1, 12)),
+    *product(CHANGES, DAYS, ["read"], range(2, 5)),
+]
+
+
+@pytest.mark.parametrize(
+    ("change", "name", "moment", "number"), random.Random("changes").sample(PLACES, scaled(1, 87))
+)
+def test_input_that_changes_anywhere(
+    world, place, tally, monkeypatch, change, name, moment, number
+):
+    if moment == "read":
+        changed_while_read(world, place, monkeypatch, change, name, number)
+    else:
+        shutil.copytree(world.inputs, place / "in")
+        out, path = place / "out", place / "in" / name
+        with failing(f"part.temp:before:full:{number + 1}"):
+            assert score_again(world.artefact, place / "in", out).exit_code == 75
+        change(path)
+        found = tried(resume_scores, out)
+        if number < 4 * (DAYS.index(name) + 1):
+            assert isinstance(found, PlanError), found
+            assert name in str(found)
+            assert not (out / "latest.json").exists()
+            put_back(world.inputs / name, path)
+            found = tried(resume_scores, out)
+        assert found is None, "all of the file was scored before it changed: it is not read again"
+        assert truth(out).totals == world.right.totals
+        assert truth(out).counts == world.right.counts
     tally(17, 1)
 
 

@@ -2,6 +2,7 @@
 
 import random
 import shutil
+from collections import Counter
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from fintech_dl.errors import DataError
 from fintech_dl.scoring.jobs import plan_scores, score_files
 from fintech_dl.scoring.reading import read_scores
 from tests.faults.conftest import NIGHTLY, scaled
-from tests.faults.world import MOMENT, loans, score_again, truth, write
+from tests.faults.world import MOMENT, loans, score_again, small_shards, truth, write
 
 ROWS = 120
 SCORED = ""  # a value that is fine, however odd it looks
@@ -212,6 +213,45 @@ def test_repeated_keys(world, place, tally, name, policy):
     tally(14, 1)
 
 
+KINDS = ["int64", "int32", "uint32", "int16", "float64", "Int64"]  # as which keys are written
+
+
+@pytest.mark.parametrize("seed", range(scaled(1, 176)))
+def test_keys_at_random(world, place, tally, seed):
+    """Of two to four files of keys that come again and are empty, the first of each key counts."""
+    rng = np.random.default_rng([14, seed])
+    policy, seen = ["report", "quarantine", "fail"][seed % 3], set()
+    empty, repeated = Counter(), Counter()
+    for number in range(rng.integers(2, 5)):
+        n, kind = rng.integers(1, ROWS), rng.choice(KINDS)
+        keys = pd.Series(rng.integers(0, rng.choice([20, 300, 30_000]), n)).astype(kind)
+        if kind in ("float64", "Int64"):
+            keys[rng.random(n) < 0.1] = None
+        frame = loans(n, seed=number).assign(loan=keys)
+        path = place / "in" / f"{number}.{'csv' if rng.random() < 0.3 else 'parquet'}"
+        write(frame, path, group=int(rng.integers(1, 60)))
+        if path.suffix == ".csv":
+            frame.to_csv(path, index=False)
+        for row, key in enumerate(keys, 1):
+            if pd.isna(key):
+                empty[str(path), row, "missing:loan"] += 1
+            elif key in seen:
+                repeated[str(path), row, "duplicate_key:loan"] += 1
+            seen.add(None if pd.isna(key) else key)
+    found = score_again(world.artefact, place / "in", place / "out", duplicates=policy)
+    if policy == "fail" and repeated:
+        assert isinstance(found, DataError)
+        assert not list((place / "out").glob("latest.json"))
+    elif not seen - {None}:
+        assert found is None or isinstance(found, DataError), found
+    else:
+        assert found is None, found
+        come = truth(place / "out")
+        assert come.aside == (empty + repeated if policy == "quarantine" else empty)
+        assert come.totals["rows"] == come.totals["scored"] + sum(come.aside.values())
+    tally(14, 1)
+
+
 # ---- 15 -----------------------------------------------------------------------------------------
 
 
@@ -297,3 +337,33 @@ def test_many_tiny_files(world, place, tally):
     assert len(come.files()) == few
     tally(15, 2)
     assert NIGHTLY or few == 300
+
+
+EDGES = [1, 2, 49, 50, 51, 99, 100, 101, 255, 256, 257, 8_191, 8_192, 8_193]  # of groups and blocks
+
+
+@pytest.fixture(scope="module")
+def whole(world, tmp_path_factory):
+    """Return many rows and the score of each key."""
+    folder = tmp_path_factory.mktemp("whole")
+    frame = loans(3 * max(EDGES), seed=15)
+    write(frame, folder / "new.parquet", 5_000)
+    assert score_again(world.artefact, folder / "new.parquet", folder / "out") is None
+    return frame, read_scores(folder / "out").set_index("loan")["score"]
+
+
+@pytest.mark.parametrize("seed", range(scaled(1, 12)))
+def test_sizes_at_the_edges(world, whole, place, tally, seed):
+    """One to three files whose rows, row groups and shards are of sizes at the edges of blocks."""
+    frame, right = whole
+    rng = np.random.default_rng([15, seed])
+    last = 0
+    sizes = rng.choice(EDGES, rng.integers(1, 4)) if NIGHTLY else [101, 257]
+    for number, size in enumerate(sizes):
+        first, last = last, last + int(size)
+        write(frame[first:last], place / "in" / f"{number}.parquet", int(rng.choice(EDGES)))
+    with small_shards(int(rng.choice(EDGES[3:])) if NIGHTLY else 50):
+        assert score_again(world.artefact, place / "in", place / "out") is None
+    found = read_scores(place / "out").set_index("loan")["score"]
+    assert found.sort_index().equals(right[:last])
+    tally(15, 1)

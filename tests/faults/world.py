@@ -212,14 +212,13 @@ class Truth:
 
 def truth(out: Path) -> Truth:
     """Read a finished run by its manifest only."""
-    from fintech_dl.scoring.manifest import latest, read_manifest
+    from fintech_dl.scoring.manifest import read_latest
     from fintech_dl.scoring.reading import files_of_run, read_scores
 
-    run = latest(out)
-    manifest, _ = read_manifest(run)
+    run, manifest, _ = read_latest(out)
     frame = read_scores(out)
     aside: Counter = Counter()
-    for path in files_of_run(run, "quarantine"):
+    for path in files_of_run(run, manifest, "quarantine"):
         found = pq.read_table(path, columns=["source_file", "source_row", "reason"])
         aside.update(zip(*(column.to_pylist() for column in found.columns), strict=True))
     totals = {k: v for k, v in manifest["totals"].items() if k != "quarantine_examples"}

@@ -18,8 +18,9 @@ from sklearn.model_selection import GridSearchCV
 from fintech_dl import MLP, NeuralClassifier, score
 from fintech_dl.errors import DataError, TemporaryError, UsageError
 from fintech_dl.scoring import clusters, on_ray
+from fintech_dl.scoring.standby import SHARD_BYTES, begin, standby
 from fintech_dl.scoring.workers import run_shards
-from tests.scoring.artefacts import make_artefact, payments
+from tests.scoring.artefacts import make_artefact, payments, write
 from tests.scoring.shards import STAND_IN, content, met, planned, score_all, use_stand_in
 
 ray = pytest.importorskip("ray", reason="ray is not installed: no test of its executor")
@@ -40,6 +41,23 @@ except KeyboardInterrupt:
 except FintechError as error:
     print(error)
     sys.exit(error.exit_code)
+"""
+PLANNER = """
+import signal, sys, time
+from pathlib import Path
+from fintech_dl.scoring import jobs, standby
+from fintech_dl.scoring.jobs import score_files
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+standby.SHARD_BYTES = 1
+folder = Path(sys.argv[1])
+begin = standby.begin
+def noted(early, n_bytes):
+    begin(early, n_bytes)
+    early.joining.crew.result()
+    (folder / "joined").touch()
+    time.sleep(60)
+jobs.begin = noted
+score_files(folder / "artefact", folder / "rows.parquet", folder / "out", executor="ray")
 """
 
 
@@ -159,6 +177,7 @@ def test_a_search_of_scikit_learn_runs_on_ray(cluster, monkeypatch):
     assert together.best_index_ == 1
 
 
+@pytest.mark.fault(25, times=2)
 def test_a_killed_actor_is_replaced_and_a_poison_shard_given_up(cluster, tmp_path):
     plan = planned(tmp_path, 5, _0=["kill"], _1=["kill", ""])
     (failed,) = run_shards(tmp_path, plan, range(5), executor="ray").items()
@@ -168,6 +187,7 @@ def test_a_killed_actor_is_replaced_and_a_poison_shard_given_up(cluster, tmp_pat
     assert [k for k, *_ in content(tmp_path, plan)] == [1, 2, 3, 4]
 
 
+@pytest.mark.fault(25)
 def test_an_error_that_no_attempt_can_mend_ends_the_job(cluster, tmp_path):
     plan = planned(tmp_path, 4, _1=["DataError new.parquet: row 17"])
     with pytest.raises(DataError, match=r"^new\.parquet: row 17$"):
@@ -175,6 +195,7 @@ def test_an_error_that_no_attempt_can_mend_ends_the_job(cluster, tmp_path):
     assert len(met(tmp_path, 1)) == 1
 
 
+@pytest.mark.fault(25)
 def test_more_workers_than_processors_are_refused(cluster, tmp_path):
     plan = planned(tmp_path, 4)
     with pytest.raises(UsageError, match="has 2 processors, 3 are needed; give fewer --workers"):
@@ -182,6 +203,7 @@ def test_more_workers_than_processors_are_refused(cluster, tmp_path):
     assert not met(tmp_path, "open")
 
 
+@pytest.mark.fault(25)
 def test_a_cluster_that_stands_still_is_told(cluster, tmp_path):
     plan = planned(tmp_path, 3, _0=["compute 4.5"], _2=["sleep 60"])
     started = time.monotonic()
@@ -200,6 +222,7 @@ def test_a_running_cluster_is_joined_and_stays(cluster, tmp_path):
     assert ray.cluster_resources()["CPU"] == 2.0
 
 
+@pytest.mark.fault(25)
 @pytest.mark.parametrize("what", ["SIGTERM", "driver killed", "raylet killed"])
 def test_a_job_on_its_own_cluster_leaves_nothing_behind(tmp_path, what):
     plan = planned(tmp_path, 4, _0=["sleep 90", ""], _1=["sleep 90", ""])
@@ -228,6 +251,51 @@ def test_a_job_on_its_own_cluster_leaves_nothing_behind(tmp_path, what):
     assert len(content(tmp_path, plan)) == 4
 
 
+def test_actors_that_were_early_score_and_end_with_the_job(cluster, tmp_path):
+    plan = planned(tmp_path, 5)
+    with standby("ray", 2) as early:
+        begin(early, SHARD_BYTES)
+        assert early.joining is None, "few rows wait for nothing"
+        begin(early, 9 * SHARD_BYTES)
+        crew = early.joining.crew.result()
+        actors = list(crew.idle)
+        assert len(actors) == 2
+        assert run_shards(tmp_path, plan, range(5), workers=2, executor="ray", early=early) == {}
+    assert len(content(tmp_path, plan)) == 5
+    assert len(met(tmp_path, "open")) == 2
+    assert {*crew.idle} == {*actors}
+    for actor in actors:
+        with pytest.raises(ray.exceptions.ActorDiedError):
+            ray.get(actor.used.remote())
+
+
+@pytest.mark.fault(25)
+def test_what_keeps_actors_from_starting_is_told_where_shards_are_scored(cluster, tmp_path):
+    plan = planned(tmp_path, 4)
+    with standby("ray", 3) as early:
+        begin(early, 9 * SHARD_BYTES)
+        with pytest.raises(UsageError, match="has 2 processors, 3 are needed"):
+            run_shards(tmp_path, plan, range(4), workers=3, executor="ray", early=early)
+    with standby("ray", 3) as early:
+        begin(early, 9 * SHARD_BYTES)  # and where no shard is scored nothing is told
+
+
+@pytest.mark.fault(25)
+def test_a_signal_while_the_plan_is_made_ends_the_cluster_of_the_job(tmp_path):
+    make_artefact(tmp_path / "artefact")
+    write(payments(300), tmp_path / "rows.parquet")
+    env = {**os.environ, "PYTHONPATH": HOME, "RAY_ADDRESS": "local"}
+    words = [sys.executable, "-c", PLANNER, str(tmp_path)]
+    process = subprocess.Popen(words, env=env, stderr=subprocess.PIPE, text=True)
+    wait_for((tmp_path / "joined").exists)
+    session = session_of(process)
+    process.send_signal(signal.SIGTERM)
+    assert process.communicate(timeout=60)[1] == "", "no word of Ray's own handler"
+    assert process.returncode == 143
+    wait_for(lambda: not processes(session))
+    assert not Path("/tmp/ray", session).exists()
+
+
 def test_batches_are_scored_for_pipelines_of_ray_data(tmp_path, caplog):
     artefact = make_artefact(tmp_path / "artefact")
     rows = payments(300)
@@ -247,6 +315,7 @@ def test_batches_are_scored_for_pipelines_of_ray_data(tmp_path, caplog):
         on_ray.BatchScorer(tmp_path / "past")
 
 
+@pytest.mark.fault(25)
 def test_a_cluster_that_does_not_answer_is_told_at_once(tmp_path, monkeypatch):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -256,6 +325,7 @@ def test_a_cluster_that_does_not_answer_is_told_at_once(tmp_path, monkeypatch):
         run_shards(tmp_path, planned(tmp_path, 1), [0], executor="ray")
 
 
+@pytest.mark.fault(25)
 def test_the_note_of_a_crashed_cluster_is_passed_over(tmp_path, monkeypatch):
     note = tmp_path / "ray" / "ray_current_cluster"
     note.parent.mkdir()
