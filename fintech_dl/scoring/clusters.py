@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
 import shutil
@@ -48,10 +49,19 @@ def heeding() -> Iterator[Callable[[], None]]:
 
 
 @contextmanager
-def cluster(
-    workers: int | None, shards: int, heed: Callable[[], None]
-) -> Iterator[tuple[Any, int]]:
-    """Yield Ray, connected, and the number of actors; end what was begun here."""
+def cluster(workers: int | None, shards: int | None) -> Iterator[tuple[Any, int]]:
+    """Yield Ray, connected, and the most actors; end what was begun here.
+
+    The processes of a cluster end with the thread that has started it, so that it has to live as
+    long as they are needed.
+
+    Parameters
+    ----------
+    workers : int or None
+        As asked for.
+    shards : int or None
+        How many there are, if that is known.
+    """
     address = _running()
     before = {name: os.environ.get(name) for name in QUIET}
     for name, value in QUIET.items():
@@ -60,15 +70,15 @@ def cluster(
         import ray
 
         if ray.is_initialized():  # the session of the caller stays as it is
-            yield ray, _fitting(ray, workers, shards)
+            yield ray, _fitting(ray, workers)
             return
         from joblib import cpu_count
 
-        most = min(workers or int(cpu_count()), shards)
+        most = workers or int(cpu_count())
+        most = most if shards is None else min(most, shards)
         session = _connect(ray, address, most)
         try:
-            heed()
-            yield ray, _fitting(ray, workers, shards) if address else most
+            yield ray, _fitting(ray, workers) if address else most
         finally:
             ray.shutdown()
             if not address:  # the logs of every night would fill the disk
@@ -88,11 +98,11 @@ def _connect(ray: Any, address: str, processors: int) -> str:
     # of a cluster that was found here Ray knows the token only where it finds it by itself
     options["address"] = (address or "local") if address != _noted() else None
     try:
-        with _our_handlers(ray):
+        with _our_handler():
             context = ray.init(**options)
     except (ConnectionError, TimeoutError) as error:
         raise _silent(address, error) from error
-    except (RuntimeError, ValueError, OSError) as error:
+    except Exception as error:  # Ray raises no narrower one where a node dies while it starts
         if address:
             raise UsageError(f"the Ray cluster at {address} cannot be used: {error}") from error
         raise TemporaryError(f"Ray cannot be started on this machine: {error}") from error
@@ -100,27 +110,27 @@ def _connect(ray: Any, address: str, processors: int) -> str:
 
 
 @contextmanager
-def _our_handlers(ray: Any) -> Iterator[None]:
-    """Keep our handler of SIGTERM while Ray starts: what its own one raises aborts the process."""
-    tools = ray._private.utils
-    theirs = getattr(tools, "set_sigterm_handler", None)
-    ours = signal.getsignal(signal.SIGTERM)
+def _our_handler() -> Iterator[None]:
+    """Keep our handler of SIGTERM while Ray starts: its C++ part puts one in place that aborts.
+
+    Python's own C functions do it, since ``signal.signal`` is refused in any but the main thread.
+    """
+    python, number = ctypes.pythonapi, int(signal.SIGTERM)
+    python.PyOS_getsig.restype = ctypes.c_void_p
+    ours = ctypes.c_void_p(python.PyOS_getsig(number))
     loud = logging.getLogger("ray")
     level = loud.level
-    loud.setLevel(logging.ERROR)  # it warns that what it does is safe
-    tools.set_sigterm_handler = lambda handler: None
+    loud.setLevel(logging.ERROR)  # it warns that it sets no handler but in the main thread
     try:
         yield
     finally:
         loud.setLevel(level)
-        tools.set_sigterm_handler = theirs
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, ours)  # its C++ part has put one in place, too, which
-            if signal.getsignal(signal.SIGALRM) is signal.SIG_DFL:
-                signal.alarm(0)  # aborts the process three seconds after the signal
+        python.PyOS_setsig(number, ours)
+        if signal.getsignal(signal.SIGALRM) is signal.SIG_DFL:
+            signal.alarm(0)  # of a signal that came meanwhile: it aborts three seconds later
 
 
-def _fitting(ray: Any, workers: int | None, shards: int) -> int:
+def _fitting(ray: Any, workers: int | None) -> int:
     """Return how many actors there will be; refuse more than the cluster could ever run."""
     has = int(ray.cluster_resources().get("CPU", 0))
     if (workers or 1) > has:
@@ -128,7 +138,7 @@ def _fitting(ray: Any, workers: int | None, shards: int) -> int:
             f"the Ray cluster has {has} processors, {workers or 1} are needed; give fewer "
             "--workers, or start it with more --num-cpus"
         )
-    return min(workers or has, shards)
+    return workers or has
 
 
 def _running() -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fintech_dl.errors import ArtefactError, DataError, NothingToDo, TemporaryError
 from fintech_dl.scoring.audit import check_published, repair
@@ -17,6 +17,9 @@ from fintech_dl.scoring.plan import Plan
 from fintech_dl.scoring.sinks import deliver
 from fintech_dl.scoring.status import FAILED, published
 from fintech_dl.scoring.store import replace, to_json
+
+if TYPE_CHECKING:
+    from fintech_dl.scoring.standby import Standby
 
 Tell = Callable[[str, float], None]
 SHOWN = 10  # shards named in an error text
@@ -55,12 +58,15 @@ class How:
         Seconds without progress after which a job gives up.
     tell : callable or None
         Called with what is done, and the share of the rows.
+    early : Standby or None
+        Workers that are warm already.
     """
 
     workers: int | None = None
     executor: str = "local"
     stall: float | None = None
     tell: Tell | None = None
+    early: Standby | None = None
 
 
 def complete(run: Path, plan: Plan, opened: Opened, how: How) -> Scores:
@@ -149,6 +155,7 @@ def _execute(run: Path, plan: Plan, how: How) -> None:
         executor=how.executor,
         progress=progress,
         stall=how.stall or STALL,
+        early=how.early,
     )
     if failed:
         numbers = sorted(failed)

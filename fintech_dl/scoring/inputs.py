@@ -7,7 +7,7 @@ import glob
 import hashlib
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import takewhile
 from pathlib import Path
@@ -22,7 +22,9 @@ BLOCK = 1 << 20  # bytes hashed at once
 THREADS = 4
 
 
-def find_inputs(inputs: Sequence[str | Path]) -> list[Original]:
+def find_inputs(
+    inputs: Sequence[str | Path], found: Callable[[int], None] | None = None
+) -> list[Original]:
     r"""Return the files and queries that are meant, with their digests.
 
     Parameters
@@ -32,6 +34,8 @@ def find_inputs(inputs: Sequence[str | Path]) -> list[Original]:
         any depth and in order of their paths, but for names that begin with ``.`` or ``_``;
         patterns such as ``"day-*.parquet"``; dataset cards whose source is ``sql``, by name or by
         the path of their file.
+    found : callable, optional
+        Called with the bytes of all files before the first is hashed.
 
     Returns
     -------
@@ -64,20 +68,22 @@ def find_inputs(inputs: Sequence[str | Path]) -> list[Original]:
         inputs = [inputs]
     if not inputs:
         raise UsageError("name what to score: files, folders, patterns or dataset cards")
-    found: list[Path | Original] = []
+    named: list[Path | Original] = []
     for given in inputs:
         if (query := _query(str(given))) is not None:
-            found.append(query)
+            named.append(query)
         else:
-            found += _files(str(given))
-    _refuse_twice(found)
-    paths = [one for one in found if isinstance(one, Path)]
+            named += _files(str(given))
+    _refuse_twice(named)
+    paths = [one for one in named if isinstance(one, Path)]
+    if found is not None:
+        found(sum(map(_check_file, paths)))
     if len(paths) > 1:
         with ThreadPoolExecutor(THREADS) as pool:
             told = iter(list(pool.map(original_of, paths)))
     else:
         told = iter([original_of(path) for path in paths])
-    return [next(told) if isinstance(one, Path) else one for one in found]
+    return [next(told) if isinstance(one, Path) else one for one in named]
 
 
 def original_of(path: Path) -> Original:
@@ -228,10 +234,10 @@ def _walk(folder: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:
         raise _unreadable(folder, error) from error
 
 
-def _check_file(path: Path) -> None:
-    """Refuse what is no regular file before it is opened: to open a pipe is to wait."""
+def _check_file(path: Path) -> int:
+    """Return its bytes; refuse what is no regular file unopened: to open a pipe is to wait."""
     try:
-        mode = path.stat().st_mode
+        told = path.stat()
     except FileNotFoundError as error:
         if path.is_symlink():
             to = os.readlink(path)
@@ -239,8 +245,9 @@ def _check_file(path: Path) -> None:
         raise DataError(f"{path}: there is no such file") from error
     except OSError as error:
         raise _unreadable(path, error) from error
-    if not stat.S_ISREG(mode):
+    if not stat.S_ISREG(told.st_mode):
         raise DataError(f"{path}: is no regular file; copy its content into one and score that")
+    return told.st_size
 
 
 def _unreadable(path: Path, error: OSError) -> DataError:

@@ -9,6 +9,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,11 @@ from fintech_dl.scoring.commits import committed
 from fintech_dl.scoring.completing import How, Scores, Tell, complete
 from fintech_dl.scoring.lock import ADVICE, locked
 from fintech_dl.scoring.manifest import LATEST, MANIFEST
-from fintech_dl.scoring.opened import Opened, open_artefact
+from fintech_dl.scoring.opened import open_planned
 from fintech_dl.scoring.plan import PLAN, Plan, read_plan
 from fintech_dl.scoring.planning import Asked, ask, make_plan, run_folder
 from fintech_dl.scoring.sinks import check_sink
+from fintech_dl.scoring.standby import begin, fill, standby
 from fintech_dl.scoring.status import failed, published
 from fintech_dl.scoring.store import probe
 from fintech_dl.scoring.workers import check_executor
@@ -123,18 +125,22 @@ MANIFEST.json); name the folder `artefact` of a run, or one that fintech_dl.save
     """
     check_executor(executor, workers, stall)
     _check_place(Path(out))
-    asked = ask(artefact, inputs, history, as_of, duplicates, reasons, dict(sink or {}))
-    how = How(workers=workers, executor=executor, stall=stall, tell=progress)
-    check_sink(asked.sink)
-    with _writing(Path(out), single_writer) as is_held:
-        before = set(Path(out).glob(f"run-*/{PLAN}"))
-        run, plan = _planned(Path(out), asked, new_run=new_run, is_held=is_held)
-        try:
-            return complete(run, plan, asked.opened, how)
-        except (ArtefactError, DataError, UsageError):
-            if is_held and run / PLAN not in before and not committed(run):
-                shutil.rmtree(run, ignore_errors=True)  # it came to nothing
-            raise
+    sink = dict(sink or {})
+    with standby(executor, workers) as early:
+        warm = partial(begin, early)
+        asked = ask(artefact, inputs, history, as_of, duplicates, reasons, sink, warm)
+        fill(early)
+        how = How(workers=workers, executor=executor, stall=stall, tell=progress, early=early)
+        check_sink(asked.sink)
+        with _writing(Path(out), single_writer) as is_held:
+            before = set(Path(out).glob(f"run-*/{PLAN}"))
+            run, plan = _planned(Path(out), asked, new_run=new_run, is_held=is_held)
+            try:
+                return complete(run, plan, asked.opened, how)
+            except (ArtefactError, DataError, UsageError):
+                if is_held and run / PLAN not in before and not committed(run):
+                    shutil.rmtree(run, ignore_errors=True)  # it came to nothing
+                raise
 
 
 def plan_scores(
@@ -243,12 +249,19 @@ to fintech-dl score with -o
     out = Path(out)
     check_executor(executor, workers, stall)
     runs_in(out)
-    how = How(workers=workers, executor=executor, stall=stall, tell=progress)
-    with _writing(out, single_writer):
+    with standby(executor, workers) as early, _writing(out, single_writer):
         run = _to_resume(out)
         plan = read_plan(run)
-        opened = _opened_again(plan, run)
+        other = (
+            f"is another model than the one that {run.name} was planned with; put that one back, "
+            "or score with this one into a new folder or with --new-run"
+        )
+        opened = open_planned(plan, other)
         check_sink(plan.sink)
+        if not (run / MANIFEST).exists():
+            begin(early, sum(one.bytes for one in plan.originals))
+            fill(early)
+        how = How(workers=workers, executor=executor, stall=stall, tell=progress, early=early)
         return complete(run, plan, opened, how)
 
 
@@ -268,16 +281,6 @@ def _to_resume(out: Path) -> Path:
         )
     latest = published(out)
     return left[0] if left else next((run for run in runs if run.name == latest), runs[-1])
-
-
-def _opened_again(plan: Plan, run: Path) -> Opened:
-    opened = open_artefact(plan.artefact_path)
-    if opened.seal != plan.artefact:
-        raise PlanError(
-            f"{plan.artefact_path}: is another model than the one that {run.name} was planned "
-            "with; put that one back, or score with this one into a new folder or with --new-run"
-        )
-    return opened
 
 
 @contextmanager

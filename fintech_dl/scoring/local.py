@@ -56,6 +56,8 @@ class Worker:
     process : Popen
     shard : int or None
         What it works on; None while it opens the artefact, and when it has nothing to do.
+    waits : bool
+        It was given no run yet.
     ready : bool
     rest : dict of str to bytes
         Of ``answers`` and ``log``, the line that has begun.
@@ -63,6 +65,7 @@ class Worker:
 
     process: subprocess.Popen[bytes]
     shard: int | None = None
+    waits: bool = True
     ready: bool = False
     rest: dict[str, bytes] = field(default_factory=lambda: {"answers": b"", "log": b""})
 
@@ -95,14 +98,27 @@ def run_here(run: Path, plan: Plan, work: Work, stall: float) -> None:
             moved()
 
 
-def run_in_processes(run: Path, work: Work, workers: int, stall: float) -> None:
+def run_in_processes(
+    run: Path, work: Work, workers: int, stall: float, waiting: list[Worker]
+) -> None:
     """Score the shards of a job in processes of one thread each.
+
+    Parameters
+    ----------
+    run : Path
+    work : Work
+    workers : int
+    stall : float
+        Seconds.
+    waiting : list of Worker
+        Those that were started before; they are taken out.
 
     Raises
     ------
     FintechError
         As `run_shards`.
     """
+    dismiss(waiting, workers)
     crew: list[Worker] = []
     watch = Watch(stall)
     unready = 0
@@ -110,7 +126,7 @@ def run_in_processes(run: Path, work: Work, workers: int, stall: float) -> None:
         try:
             while work.todo or _in_work(crew):
                 while len(crew) < min(workers, len(work.todo) + len(_in_work(crew))):
-                    crew.append(_start(run, selector))
+                    crew.append(_employed(waiting, run, selector))
                 for worker in crew:
                     if worker.ready and worker.shard is None and work.todo:
                         _order(worker, work.todo.popleft())
@@ -142,34 +158,62 @@ def _in_work(crew: Iterable[Worker]) -> list[int]:
     return [worker.shard for worker in crew if worker.shard is not None]
 
 
-def _start(run: Path, selector: selectors.BaseSelector) -> Worker:
-    """Start a worker that finds the very modules that this process finds."""
+def start_worker() -> Worker:
+    """Start a worker that finds the very modules that this process finds; it waits for a run.
+
+    Raises
+    ------
+    TemporaryError
+        The machine has no room for another process.
+    """
     home = str(Path(fintech_dl.__file__).parents[1])
     path = [entry or os.getcwd() for entry in sys.path]
     env = {**os.environ, **ONE_THREAD}
     env["PYTHONPATH"] = os.pathsep.join(path if home in path else [*path, home])
     pipe = subprocess.PIPE
     # -P: nothing is imported of the folder that happens to be the current one
-    words = [sys.executable, "-P", "-m", "fintech_dl.scoring.workers", str(run)]
+    words = [sys.executable, "-P", "-m", "fintech_dl.scoring.workers"]
     try:
         process = subprocess.Popen(words, env=env, stdin=pipe, stdout=pipe, stderr=pipe)
     except OSError as error:
         raise TemporaryError(
             f"no worker can be started ({error.strerror}); run it again with fewer --workers"
         ) from error
-    worker = Worker(process)
-    for stream, name in ((process.stdout, "answers"), (process.stderr, "log")):
+    return Worker(process)
+
+
+def dismiss(waiting: list[Worker], kept: int = 0) -> None:
+    """End workers that wait for a run, but for so many."""
+    surplus = waiting[kept:]
+    del waiting[kept:]
+    _end(surplus)
+    for worker in surplus:
+        _close(worker)
+
+
+def _employed(waiting: list[Worker], run: Path, selector: selectors.BaseSelector) -> Worker:
+    """Give the run to a worker that waits and lives, else to a new one."""
+    while waiting and waiting[-1].process.poll() is not None:
+        _close(waiting.pop())
+    worker = waiting.pop() if waiting else start_worker()
+    for stream, name in ((worker.process.stdout, "answers"), (worker.process.stderr, "log")):
         assert stream is not None
         os.set_blocking(stream.fileno(), False)
         selector.register(stream, selectors.EVENT_READ, (worker, name))
+    worker.waits = False
+    _send(worker, {"run": str(run.absolute())})
     return worker
 
 
 def _order(worker: Worker, k: int) -> None:
-    assert worker.process.stdin is not None
     worker.shard = k
+    _send(worker, {"shard": k})
+
+
+def _send(worker: Worker, record: Result) -> None:
+    assert worker.process.stdin is not None
     with suppress(OSError):  # it is gone: its answers end, too
-        worker.process.stdin.write(json.dumps({"shard": k}).encode() + b"\n")
+        worker.process.stdin.write(json.dumps(record).encode() + b"\n")
         worker.process.stdin.flush()
 
 
@@ -234,8 +278,8 @@ def _end(crew: Iterable[Worker]) -> None:
     """End workers: those at work clear away what is half written; none outlives this call."""
     crew = list(crew)
     for worker in crew:
-        if worker.shard is None and worker.ready:
-            worker.process.kill()  # what it did is committed
+        if worker.waits or (worker.shard is None and worker.ready):
+            worker.process.kill()  # it has done nothing, or what it did is committed
         else:
             worker.process.terminate()
     last = time.monotonic() + GRACE

@@ -12,8 +12,9 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,16 @@ import numpy as np
 
 from fintech_dl.errors import TemporaryError, UsageError
 from fintech_dl.scoring.clusters import cluster, heeding
-from fintech_dl.scoring.workers import ONE_THREAD, Work, attempt, lost, settle, stalled, told
+from fintech_dl.scoring.workers import (
+    ONE_THREAD,
+    Work,
+    attempt,
+    lost,
+    settle,
+    stalled,
+    told,
+    warm_up,
+)
 
 TICK = 5.0  # seconds between two looks at the watch
 BREATH = 0.5  # seconds within which a signal is heeded
@@ -31,26 +41,21 @@ log = logging.getLogger("fintech_dl.scoring")
 
 
 class _ShardScorer:
-    """The actor: opens the artefact once, scores one shard after the other.
+    """The actor: opens the artefact once, scores one shard after the other."""
 
-    Parameters
-    ----------
-    run : str
-        The run folder, on storage that every node sees.
-    """
-
-    def __init__(self, run: str) -> None:
+    def __init__(self) -> None:
         os.environ.update(ONE_THREAD)
-        self.run = Path(run)
         self.engine: Any = None
         self.thread: int | None = None
+        with suppress(Exception):  # told where a shard is to be scored
+            warm_up()
 
-    def score(self, k: int) -> str:
-        """Score one shard; return a line of JSON."""
+    def score(self, run: str, k: int) -> str:
+        """Score one shard of a run in storage that every node sees; return a line of JSON."""
         self.thread = threading.get_ident()
         if self.engine is None:
             try:
-                self.engine = _open(self.run)
+                self.engine = _open(Path(run))
             except Exception as error:
                 return json.dumps({"shard": k, **told(error)})
         return json.dumps(attempt(self.engine, k))
@@ -140,6 +145,12 @@ class Crew:
 
     Attributes
     ----------
+    ray : module
+        Connected.
+    most : int
+        Actors that there may be.
+    hire : callable
+        Creates an actor and returns its handle at once.
     idle : list of actor handles
     busy : dict of reference to (actor handle, int)
         The answer awaited, of whom, on which shard.
@@ -150,6 +161,9 @@ class Crew:
     moved : float
     """
 
+    ray: Any
+    most: int
+    hire: Callable[[], Any]
     idle: list[Any] = field(default_factory=list)
     busy: dict[Any, tuple[Any, int]] = field(default_factory=dict)
     asked: dict[int, Any] = field(default_factory=dict)
@@ -157,7 +171,65 @@ class Crew:
     moved: float = field(default_factory=time.monotonic)
 
 
-def run_on_ray(run: Path, work: Work, workers: int | None, stall: float) -> None:
+@dataclass(frozen=True)
+class Joining:
+    """A connection that is being made in a thread of its own.
+
+    Attributes
+    ----------
+    crew : Future of Crew
+        Its result raises what has kept it from coming about.
+    leave : callable
+        Ends actors and connection, also where it is still being made; returns a Future at once.
+    """
+
+    crew: Future[Crew]
+    leave: Callable[[], Future[None]]
+
+
+@contextmanager
+def joining(workers: int | None, *, shards: int | None = None, early: int = 0) -> Iterator[Joining]:
+    """Join or start a cluster in the background; leave it at the end, whatever happens.
+
+    Parameters
+    ----------
+    workers : int or None
+        As `run_on_ray`.
+    shards : int or None
+        How many there are, if that is known.
+    early : int
+        Actors that warm up at once, at most.
+    """
+    with ThreadPoolExecutor(1, "ray") as thread:
+        ends = ExitStack()
+        joined = thread.submit(lambda: ends.enter_context(_crew(workers, shards, early)))
+        joins = Joining(joined, lambda: thread.submit(ends.close))
+        try:
+            yield joins
+        finally:
+            with heeding():
+                joins.leave().result()
+
+
+@contextmanager
+def _crew(workers: int | None, shards: int | None, early: int) -> Iterator[Crew]:
+    with cluster(workers, shards) as (ray, most):
+        actor = ray.remote(num_cpus=1, max_restarts=0, max_task_retries=0, max_concurrency=2)(
+            _ShardScorer
+        )
+        crew = Crew(ray, most, actor.remote)
+        try:
+            crew.idle += [crew.hire() for _ in range(min(early, most))]
+            yield crew
+        finally:
+            for one in (*crew.idle, *(one for one, _ in crew.busy.values())):
+                with suppress(Exception):
+                    ray.kill(one)
+
+
+def run_on_ray(
+    run: Path, work: Work, workers: int | None, stall: float, early: Joining | None
+) -> None:
     """Score the shards of a job by actors of one processor each.
 
     Parameters
@@ -168,6 +240,8 @@ def run_on_ray(run: Path, work: Work, workers: int | None, stall: float) -> None
         Actors; None: one per processor, at most one per shard.
     stall : float
         Seconds.
+    early : Joining or None
+        The connection, where it was begun before the plan was made.
 
     Raises
     ------
@@ -178,28 +252,31 @@ def run_on_ray(run: Path, work: Work, workers: int | None, stall: float) -> None
     FintechError
         As `run_shards`.
     """
-    with heeding() as heed, cluster(workers, len(work.todo), heed) as (ray, most):
-        actor = ray.remote(num_cpus=1, max_restarts=0, max_task_retries=0, max_concurrency=2)(
-            _ShardScorer
-        )
-        crew, looked = Crew(), time.monotonic()
+    shards = len(work.todo)
+    with nullcontext(early) if early else joining(workers, shards=shards) as joins:
+        crew = joins.crew.result()
         try:
-            while work.todo or crew.busy:
-                heed()
-                while work.todo and (crew.idle or len(crew.busy) < most):
-                    one = crew.idle.pop() if crew.idle else actor.remote(str(run.absolute()))
-                    k = work.todo.popleft()
-                    crew.busy[one.score.remote(k)] = (one, k)
-                done, _ = ray.wait(list(crew.busy), timeout=min(BREATH, stall / 8))
-                for answer in done:
-                    _take(ray, crew, answer, work)
-                if time.monotonic() - looked > min(TICK, stall / 4):
-                    _check(ray, crew, stall)
-                    looked = time.monotonic()
+            with heeding() as heed:
+                _share_out(crew, run, work, stall, heed)
         finally:
-            for one in (*crew.idle, *(one for one, _ in crew.busy.values())):
-                with suppress(Exception):
-                    ray.kill(one)
+            joins.leave()  # while the manifest is written
+
+
+def _share_out(crew: Crew, run: Path, work: Work, stall: float, heed: Callable[[], None]) -> None:
+    most, folder = min(crew.most, len(work.todo)), str(run.absolute())
+    crew.moved = looked = time.monotonic()
+    while work.todo or crew.busy:
+        heed()
+        while work.todo and len(crew.busy) < most:
+            one = crew.idle.pop() if crew.idle else crew.hire()
+            k = work.todo.popleft()
+            crew.busy[one.score.remote(folder, k)] = (one, k)
+        done, _ = crew.ray.wait(list(crew.busy), timeout=min(BREATH, stall / 8))
+        for answer in done:
+            _take(crew, answer, work)
+        if time.monotonic() - looked > min(TICK, stall / 4):
+            _check(crew, stall)
+            looked = time.monotonic()
 
 
 def _open(run: Path) -> Any:
@@ -214,8 +291,9 @@ def _open(run: Path) -> Any:
     return open_engine(run, read_plan(run))
 
 
-def _take(ray: Any, crew: Crew, answer: Any, work: Work) -> None:
+def _take(crew: Crew, answer: Any, work: Work) -> None:
     """Book an answer, or the loss of the actor that owed it: another one takes its place."""
+    ray = crew.ray
     one, k = crew.busy.pop(answer)
     crew.asked.pop(k, None)
     crew.moved = time.monotonic()
@@ -232,8 +310,9 @@ def _take(ray: Any, crew: Crew, answer: Any, work: Work) -> None:
     settle(work, result)
 
 
-def _check(ray: Any, crew: Crew, stall: float) -> None:
+def _check(crew: Crew, stall: float) -> None:
     """Raise TemporaryError when no actor has worked for too long, or there is no node left."""
+    ray = crew.ray
     for one, k in crew.busy.values():
         if k not in crew.asked:
             crew.asked[k] = one.used.remote()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,6 +23,7 @@ from fintech_dl.scoring.plan import (
     Original,
     Plan,
     Source,
+    Stage,
     cut_shards,
     parse_plan,
     read_plan,
@@ -104,6 +105,7 @@ def ask(
     duplicates: str | None,
     reasons: bool,
     sink: dict[str, Any],
+    begin: Callable[[int], None] | None = None,
 ) -> Asked:
     """Return what is wanted, after the artefact was checked and every input was hashed.
 
@@ -111,6 +113,9 @@ def ask(
     ----------
     artefact, inputs, history, as_of, duplicates, reasons, sink
         As ``jobs.score_files``.
+    begin : callable, optional
+        Called with the bytes of all files before the first is hashed; not where features are made
+        of all rows first, which takes longer than a worker takes to start.
 
     Raises
     ------
@@ -130,13 +135,26 @@ def ask(
     named = [inputs] if isinstance(inputs, str | Path) else list(inputs)
     return Asked(
         opened=opened,
-        originals=find_inputs(named),
+        originals=find_inputs(named, begin if stage_of(opened, history) == "rows" else None),
         history=None if history is None else find_history(history),
         as_of=None if as_of is None else str(as_of),
         duplicates=duplicates or opened.dataset.contract.duplicates,
         reasons=reasons,
         sink=sink,
     )
+
+
+def stage_of(opened: Opened, history: object) -> Stage:
+    """Return whether rows can be scored each for itself, or features are made of all of them."""
+    card, dataset = opened.pipeline, opened.dataset
+    learns = card.forecast is not None and card.forecast.intervals is not None
+    alone = (
+        card.table.get("use") == "rows.as_they_are"
+        and history is None
+        and not (card.history or learns or dataset.contract.asset)
+        and dataset.source.melt is None
+    )
+    return "rows" if alone else "features"
 
 
 def run_folder(out: Path, key: str) -> Path:

@@ -16,6 +16,7 @@ from fintech_dl.scoring.inputs import query_of
 from fintech_dl.scoring.landing import is_parquet, land_csv, land_parquet, parquet_source
 from fintech_dl.scoring.opened import Opened
 from fintech_dl.scoring.plan import Duplicates, Landed, Original, Source, Stage
+from fintech_dl.scoring.planning import stage_of
 from fintech_dl.scoring.repeats import land_repeated
 from fintech_dl.scoring.schema import Footer, check_columns, named_index, read_footer
 
@@ -138,19 +139,6 @@ def prepare(
         ignored_columns=columns.ignored,
         facts=facts,
     )
-
-
-def stage_of(opened: Opened, history: Original | None) -> Stage:
-    """Return whether rows can be scored each for itself, or features are made of all of them."""
-    card, dataset = opened.pipeline, opened.dataset
-    learns = card.forecast is not None and card.forecast.intervals is not None
-    alone = (
-        card.table.get("use") == "rows.as_they_are"
-        and history is None
-        and not (card.history or learns or dataset.contract.asset)
-        and dataset.source.melt is None
-    )
-    return "rows" if alone else "features"
 
 
 def moment_used(as_of: Any, card: DatasetCard) -> str:

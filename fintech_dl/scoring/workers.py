@@ -1,7 +1,8 @@
 """Shards shared out to workers: who does what, what failed, and the main of a worker process.
 
-``python -m fintech_dl.scoring.workers RUN`` takes shard numbers as lines of JSON and answers each
-with a line. Nothing heavy is imported before it is used.
+``python -m fintech_dl.scoring.workers`` takes lines of JSON: a run's folder, which decides all that
+it does, then shard numbers, and answers each with a line. Here nothing heavy is imported before it
+is used; a worker imports it while it waits for the run.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from fintech_dl.errors import (
 
 if TYPE_CHECKING:
     from fintech_dl.scoring.plan import Plan
+    from fintech_dl.scoring.standby import Standby
 
 EXECUTORS = ("local", "ray")
 ATTEMPTS = 3  # of one shard, whatever ends them
@@ -79,6 +81,7 @@ def run_shards(
     executor: str = "local",
     progress: Progress | None = None,
     stall: float = STALL,
+    early: Standby | None = None,
 ) -> dict[int, str]:
     """Score shards of a plan, here, in processes of this machine or on Ray.
 
@@ -99,6 +102,8 @@ def run_shards(
         Called with a dict for each shard done: ``shard``, ``rows_in``, ``scored``, ``quarantined``.
     stall : float
         Seconds after which a job that finishes no shard and uses no processor is given up.
+    early : Standby, optional
+        Workers that were started before the plan was made; its owner ends those that are left.
 
     Returns
     -------
@@ -132,15 +137,17 @@ def run_shards(
     if executor == "ray":
         from fintech_dl.scoring.on_ray import run_on_ray
 
-        run_on_ray(run, work, workers, stall)
+        run_on_ray(run, work, workers, stall, early.joining if early else None)
         return work.failed
-    from fintech_dl.scoring.local import run_here, run_in_processes
+    from fintech_dl.scoring.local import dismiss, run_here, run_in_processes
 
+    waiting = early.waiting if early else []
     workers = min(workers or default_workers(plan), len(work.todo))
     if workers == 1:
+        dismiss(waiting)
         run_here(run, plan, work, stall)
     else:
-        run_in_processes(run, work, workers, stall)
+        run_in_processes(run, work, workers, stall, waiting)
     return work.failed
 
 
@@ -179,6 +186,13 @@ def default_workers(plan: Plan) -> int:
     from joblib import cpu_count
 
     return max(1, min(int(cpu_count()), len(plan.shards)))
+
+
+def warm_up() -> None:
+    """Import what it takes to score shards by a graph."""
+    import onnxruntime  # noqa: F401
+
+    import fintech_dl.scoring.engine  # noqa: F401
 
 
 def attempt(engine: Any, k: int) -> Result:
@@ -249,34 +263,37 @@ def stalled(shards: Sequence[int], seconds: float, who: str) -> TemporaryError:
 
 
 def main() -> None:
-    """Score shards that the parent names on stdin until it closes it, or is gone."""
-    run = Path(sys.argv[1])
+    """Score shards of the run that the parent names on stdin, until it closes it or is gone."""
     answers = os.fdopen(os.dup(1), "w", encoding="ascii")
     os.dup2(2, 1)  # what a library prints is no answer
     warnings.showwarning = _warned
     for number in (signal.SIGINT, signal.SIGHUP):  # a terminal sends them to all
         signal.signal(number, signal.SIG_IGN)  # the parent decides
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    orders: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+    orders: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(orders, os.getppid()), daemon=True).start()
 
     def answer(record: Result) -> None:
         print(json.dumps(record), file=answers, flush=True)
 
     try:
+        warm_up()
+        if (order := orders.get()) is None:
+            return
         from fintech_dl.scoring.engine import open_engine
         from fintech_dl.scoring.plan import read_plan
 
+        run = Path(order["run"])
         engine = open_engine(run, read_plan(run))
     except Exception as error:
         answer(told(error))
         return
     answer({"ready": os.getpid()})
-    while (k := orders.get()) is not None:
-        answer(attempt(engine, k))
+    while (order := orders.get()) is not None:
+        answer(attempt(engine, int(order["shard"])))
 
 
-def _listen(orders: queue.SimpleQueue[int | None], parent: int) -> None:
+def _listen(orders: queue.SimpleQueue[dict[str, Any] | None], parent: int) -> None:
     """Hand on the parent's lines; end this process within seconds of the parent's end."""
     rest = b""
     while os.getppid() == parent:
@@ -286,7 +303,7 @@ def _listen(orders: queue.SimpleQueue[int | None], parent: int) -> None:
             break
         *lines, rest = (rest + data).split(b"\n")
         for line in lines:
-            orders.put(int(json.loads(line)["shard"]))
+            orders.put(json.loads(line))
     orders.put(None)
     time.sleep(0.5)
     os.kill(os.getpid(), signal.SIGTERM)  # still at work: clear away what is half written

@@ -52,7 +52,9 @@ def befall(engine, name):
     run, _, faults = engine
     times = len(list(run.glob(f"met-{name}-*")))
     threads = os.environ.get("OMP_NUM_THREADS")
-    (run / f"met-{name}-{times}").write_text(json.dumps({"pid": os.getpid(), "threads": threads}))
+    note = run / f"note-{os.getpid()}-{name}"
+    note.write_text(json.dumps({"pid": os.getpid(), "threads": threads}))
+    note.rename(run / f"met-{name}-{times}")  # whole, for who looks at any moment
     ordered = faults.get(name, [])
     fault = ordered[min(times, len(ordered) - 1)] if ordered else ""
     what, _, more = fault.partition(" ")
