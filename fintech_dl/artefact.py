@@ -17,9 +17,9 @@ from fintech_dl import _HOME
 from fintech_dl.errors import ArtefactError, NotInstalledError, UsageError
 from fintech_dl.sealed import FORMAT, GRAPH, ONNX, PARITY, check_archive, to_json, write_files
 from fintech_dl.sealed import MODEL as MODEL
-from fintech_dl.sealed import digest as digest
 from fintech_dl.sealed import installed_versions as installed_versions
 from fintech_dl.sealed import read_files as read_files
+from fintech_dl.sealed import read_sealed as read_sealed
 
 if TYPE_CHECKING:
     from fintech_dl.estimators.scorer import Scorer

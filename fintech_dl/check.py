@@ -52,8 +52,9 @@ def findings(artefacts: Sequence[str] = ()) -> Iterator[Finding]:
     Parameters
     ----------
     artefacts : sequence of str
-        Artefacts, or folders of runs, to check too; or pipelines that forecast, by name or by the
-        path of a card's file, to check for leaks.
+        Artefacts, or folders of runs, to check; or pipelines that forecast, by name or by the
+        path of a card's file, to check for leaks. Of the rest then only what scoring needs: a
+        machine that scores has no use for backends, extras and datasets.
 
     Yields
     ------
@@ -67,11 +68,14 @@ def findings(artefacts: Sequence[str] = ()) -> Iterator[Finding]:
     >>> next(findings())["part"]
     'installation'
     """
-    yield from _installation()
-    for backend in BACKENDS:
-        yield _backend(backend)
-    yield from _datasets()
-    yield from _pipelines()
+    for one in _installation():
+        if not (artefacts and one["name"].startswith("extra ")):
+            yield one
+    if not artefacts:
+        for backend in BACKENDS:
+            yield _backend(backend)
+        yield from _datasets()
+        yield from _pipelines()
     pipelines = cards.names("pipelines")
     for name in artefacts:
         if name in pipelines or name.endswith(".toml"):
@@ -85,7 +89,7 @@ def try_card(name: str) -> tuple[str, str]:
 
     Imports Keras; for a process of its own.
     """
-    from fintech_dl.evaluation.outcomes import metric
+    from fintech_dl.evaluation.evidence import check_metrics
     from fintech_dl.fitting import OF_BASELINE
     from fintech_dl.pipelines import build_pipeline, check_history, make, table_function
 
@@ -95,8 +99,7 @@ def try_card(name: str) -> tuple[str, str]:
         table_function(card.table)
         check_history(card)
         numbers = cards.forecasts_numbers(card)
-        for word in card.metrics:
-            metric(word, numbers=numbers)
+        check_metrics(card.metrics, numbers)
         build_pipeline(card)
         for i, spec in enumerate(card.baseline):
             make({k: v for k, v in spec.items() if k not in OF_BASELINE}, f"baseline {i + 1}")
@@ -263,8 +266,7 @@ def _artefact(folder: Path) -> Finding:
     if (folder / "metrics.json").is_file() and (folder / "artefact").is_dir():
         folder = folder / "artefact"
     try:
-        files = artefact.read_files(folder)
-        seal = artefact.digest(folder)
+        seal, files = artefact.read_sealed(folder)
         records = {
             name.removesuffix(".json"): artefact.to_record(
                 files, folder, name.removesuffix(".json")

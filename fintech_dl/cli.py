@@ -224,7 +224,7 @@ def report(
 def check(
     artefacts: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[ARTEFACT_OR_RUN_OR_PIPELINE]...", help="To check as well."),
+        typer.Argument(metavar="[ARTEFACT_OR_RUN_OR_PIPELINE]...", help="These alone."),
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="End with 3 on warnings.")] = False,
     quiet: Quiet = False,

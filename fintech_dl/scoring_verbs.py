@@ -323,7 +323,7 @@ def monitor(
         for line in told(done):
             echo(line)
     if strict and found["alarms"]:
-        fail(f"{run}: finished, but {len(found['alarms'])} checks alarm (--strict)", 3)
+        fail(f"{run}: alarm (--strict). {found['verdict']['text']} See monitor.html there", 3)
 
 
 @app.command()

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from fintech_dl.errors import ArtefactError, OutputError, not_written
 from fintech_dl.folders import replacing
@@ -82,13 +82,41 @@ def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
         raise not_written(str(folder), error, "choose another folder") from error
 
 
-def read_files(folder: str | Path) -> dict[str, bytes]:
-    """Return the bytes of every file of an artefact, each equal to its digest in the manifest.
+class Sealed(NamedTuple):
+    """An artefact as it was read once: its seal, which names it, and the files under that seal.
+
+    Attributes
+    ----------
+    seal : str
+        64 hex digits.
+    files : dict of str to bytes
+    """
+
+    seal: str
+    files: dict[str, bytes]
+
+
+def read_sealed(folder: str | Path) -> Sealed:
+    """Return the seal of an artefact and its files, by one reading of its manifest.
+
+    Whoever compares the seal of what is used needs both of the same manifest: between two readings
+    the folder may be swapped.
 
     Raises
     ------
     ArtefactError
         The folder is no artefact, or a file is missing, changed or foreign.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from fintech_dl.sealed import read_sealed, write_files
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_files(Path(folder) / "new", {"model.skops": b"1"})
+    ...     seal, files = read_sealed(Path(folder) / "new")
+    >>> len(seal), files
+    (64, {'model.skops': b'1'})
     """
     folder = Path(folder)
     manifest = _manifest(folder)
@@ -109,12 +137,18 @@ def read_files(folder: str | Path) -> dict[str, bytes]:
                 "expected; SHA-256 differs). Do not use it; copy the artefact again or retrain"
             )
         files[name] = data
-    return files
+    return Sealed(str(manifest["seal"]), files)
 
 
-def digest(folder: str | Path) -> str:
-    """Return the digest that names this artefact: the seal of its manifest."""
-    return str(_manifest(Path(folder))["seal"])
+def read_files(folder: str | Path) -> dict[str, bytes]:
+    """Return the bytes of every file of an artefact, each equal to its digest in the manifest.
+
+    Raises
+    ------
+    ArtefactError
+        As `read_sealed`.
+    """
+    return read_sealed(folder).files
 
 
 def to_json(record: Mapping[str, Any]) -> bytes:

@@ -49,10 +49,10 @@ from fintech_dl import (
     save,
 )
 from fintech_dl.artefact import (
-    digest,
     installed_versions,
     read_files,
     read_record,
+    read_sealed,
     scorer,
     to_bytes,
     to_files,
@@ -179,7 +179,7 @@ def test_what_is_in_the_folder(artefact):
     for name, entry in manifest["files"].items():
         data = (artefact / name).read_bytes()
         assert entry == {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
-    assert digest(artefact) == manifest["seal"]
+    assert read_sealed(artefact).seal == manifest["seal"]
     assert read_record(artefact, "cards") == {"title": "Fraud: é", "n": 3}
     with pytest.raises(ArtefactError, match="holds no record 'metrics'"):
         read_record(artefact, "metrics")

@@ -12,7 +12,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from fintech_dl import check, sealed
-from fintech_dl.artefact import digest
+from fintech_dl.artefact import read_sealed
 from fintech_dl.cards import names
 from fintech_dl.estimators.ranker import LONGEST
 from fintech_dl.evaluation.leak_cases import CHECKS
@@ -207,8 +207,11 @@ def test_artefacts(command, quick, fraud_run, tmp_path):
     (changed / "cards.json").write_text("{}")
     code, out, _ = command("check", fraud_run.folder, good, "--json")
     assert code == 0
+    told = [(one["part"], one["name"]) for one in json.loads(out)["checks"]]
+    assert {part for part, _ in told} == {"installation", "artefact"}  # what scoring needs, alone
+    assert not [name for _, name in told if name.startswith("extra ")]
     for text in [one["text"] for one in json.loads(out)["checks"][-2:]]:
-        assert text.startswith(f"digest {digest(good)[:12]}, ")
+        assert text.startswith(f"digest {read_sealed(good).seal[:12]}, ")
         assert "records cards, " in text
     code, out, err = command("check", good, changed, tmp_path, "--json")
     assert code == 5

@@ -14,7 +14,7 @@ from scipy.stats import norm
 from fintech_dl.errors import DataError, UsageError
 from fintech_dl.evaluation.alerts import probabilities
 from fintech_dl.evaluation.curves import jeffreys
-from fintech_dl.evaluation.metrics import Floats
+from fintech_dl.evaluation.metrics import Floats, effective_rows
 from fintech_dl.evaluation.significance import Difference
 
 FEWEST_SWAPPED = 10
@@ -293,7 +293,7 @@ def swap_set(
         sides = [part == "in" for part in name.split("/")]
         at = (ins[0] == sides[0]) & (ins[1] == sides[1]) & (w > 0)
         mass, bads = w[at].sum(), (w * truth)[at].sum()
-        effective = np.asarray(mass**2 / (w[at] ** 2).sum() if at.any() else 0.0)
+        effective = np.asarray(effective_rows(w[at]))
         share = bads / mass if at.any() else np.nan
         low, high = jeffreys(np.nan_to_num(share) * effective, effective)
         lines.append(

@@ -16,7 +16,7 @@ from fintech_dl.errors import DataError, UsageError
 from fintech_dl.evaluation.alerts import probabilities
 from fintech_dl.evaluation.curves import jeffreys
 from fintech_dl.evaluation.cutoffs import approved
-from fintech_dl.evaluation.metrics import Floats
+from fintech_dl.evaluation.metrics import Floats, effective_rows
 
 FEWEST_ROWS, FEWEST_OF_CLASS = 30, 10
 FOUR_FIFTHS = 0.8
@@ -155,8 +155,7 @@ def _of_group(
     for name, rows in (("all", at), ("goods", at & (y == 0)), ("bads", at & (y == 1))):
         mass = w[rows].sum()
         rate = float(w[rows & inside].sum() / mass) if mass > 0 else np.nan
-        n = float(mass**2 / (w[rows] ** 2).sum()) if mass > 0 else 0.0
-        found[f"of_{name}"] = (rate, n)
+        found[f"of_{name}"] = (rate, effective_rows(w[rows]))
     found["mean_pd"] = float(np.average(p[at], weights=w[at]))
     found["variance"] = float(np.average((p[at] - found["mean_pd"]) ** 2, weights=w[at]))
     found["observed"] = float(np.average(y[at], weights=w[at]))

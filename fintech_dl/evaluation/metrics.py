@@ -326,6 +326,29 @@ def equal_mass_bins(
     return np.asarray(np.minimum(at, bins - 1)[group])
 
 
+def effective_rows(weight: Floats) -> float:
+    """Return Kish's effective number of weighted rows: so many of one weight are as sure.
+
+    Parameters
+    ----------
+    weight : float64 array of shape (n_rows,)
+
+    Returns
+    -------
+    float
+        At most ``n_rows``; 0 where there is no weight.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fintech_dl.evaluation.metrics import effective_rows
+    >>> effective_rows(np.array([3.0, 3.0, 0.0])), effective_rows(np.array([3.0, 1.0]))
+    (2.0, 1.6)
+    """
+    squares = (weight * weight).sum()
+    return float(weight.sum() ** 2 / squares) if squares > 0 else 0.0
+
+
 def row_log_loss(y: NDArray[Any], p: Floats) -> Floats:
     """Return -log(probability given to what happened) of each row."""
     happened = np.where(np.asarray(y) == 1, p, 1 - p)

@@ -19,14 +19,14 @@ from fintech_dl.evaluation.binning import MOST_CATEGORIES, frequent, quantile_bo
 from fintech_dl.evaluation.curves import calibration_curve
 from fintech_dl.evaluation.decisions import decided
 from fintech_dl.evaluation.evidence import Scored
-from fintech_dl.evaluation.metrics import Floats
+from fintech_dl.evaluation.metrics import Floats, effective_rows
 from fintech_dl.evaluation.outcomes import Outcome, evaluate
 from fintech_dl.evaluation.plain import plain
 from fintech_dl.evaluation.significance import bootstrap
 from fintech_dl.evaluation.splits import Fold
 from fintech_dl.table import Table
 
-RECORD, FORMAT = "reference", 1
+FORMAT = 1
 MOST_SORTED = 100_000  # rows that bounds are taken from; all rows are counted
 MOST_KNOWN = 10_000  # categories beyond the frequent ones that are kept by name
 RESAMPLES = 300
@@ -77,12 +77,12 @@ def reference_record(
     return {
         "format": FORMAT,
         "rows": len(rows),
-        "effective_rows": effective(weight, len(rows)),
+        "effective_rows": _effective(weight, len(rows)),
         "features": [one for one in features if one is not None],
         "score": {
             **_numbers(np.asarray(outcome.score), outcome.weight),
             "rows": len(outcome),
-            "effective_rows": effective(outcome.weight, len(outcome)),
+            "effective_rows": _effective(outcome.weight, len(outcome)),
             "of": "latest test",
         },
         "alert_rate": _alert_rate(outcome, decision),
@@ -201,12 +201,8 @@ def _defined(outcome: Outcome, name: str) -> bool:
     return True
 
 
-def effective(weight: ArrayLike | None, rows: int) -> float:
-    """Return Kish's effective number of weighted rows."""
-    if weight is None:
-        return float(rows)
-    w = np.asarray(weight, dtype=np.float64)
-    return float(w.sum() ** 2 / (w * w).sum())
+def _effective(weight: ArrayLike | None, rows: int) -> float:
+    return float(rows) if weight is None else effective_rows(np.asarray(weight, dtype=np.float64))
 
 
 def _numbers(values: Floats, weight: Floats | None) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from scipy.stats import kendalltau
 from fintech_dl.errors import DataError
 from fintech_dl.evaluation.alerts import probabilities
 from fintech_dl.evaluation.curves import jeffreys
+from fintech_dl.evaluation.metrics import effective_rows
 from fintech_dl.evaluation.outcomes import Outcome
 from fintech_dl.evaluation.significance import Interval, bootstrap, delong
 
@@ -167,7 +168,8 @@ def _segment_line(name: Any, one: Outcome, seed: int) -> dict[str, Any]:
     w = one.weights
     rate, mean_pd = np.average(one.y, weights=w), np.average(one.score, weights=w)
     rows, positives = len(one), int(one.y.sum())
-    low, high = (float(end) for end in jeffreys(*_effective(rate, one)))
+    n = effective_rows(w)
+    low, high = (float(end) for end in jeffreys(np.asarray(rate * n), np.asarray(n)))
     area, note = nothing, ""
     if rows < FEWEST_ROWS:
         note = f"{rows} rows, fewer than {FEWEST_ROWS}: nothing claimed"
@@ -195,12 +197,6 @@ def _segment_line(name: Any, one: Outcome, seed: int) -> dict[str, Any]:
         "gap_high": high - mean_pd,
         "note": note,
     }
-
-
-def _effective(rate: float, one: Outcome) -> tuple[Any, Any]:
-    """Return positives and rows by Kish's effective number of rows."""
-    n = one.weights.sum() ** 2 / (one.weights**2).sum()
-    return np.asarray(rate * n), np.asarray(n)
 
 
 def _tau(a: Any, b: Any) -> float:

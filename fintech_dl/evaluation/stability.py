@@ -20,7 +20,7 @@ from fintech_dl.evaluation.binning import (
     frequent,
     quantile_bounds,
 )
-from fintech_dl.evaluation.metrics import Floats
+from fintech_dl.evaluation.metrics import Floats, effective_rows
 
 WATCH, SHIFT = 0.10, 0.25
 LEVEL = 0.05
@@ -121,7 +121,7 @@ def psi(
     mass = np.array(
         [np.bincount(a, w, len(labels)) for a, w in zip(at, sides, strict=True)], dtype=float
     )
-    n, m = (float(w.sum() ** 2 / (w * w).sum()) for w in sides)
+    n, m = map(effective_rows, sides)
     return psi_of_counts(labels, *mass, rows_expected=n, rows_actual=m)
 
 

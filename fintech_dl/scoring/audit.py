@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from fintech_dl.errors import DataError
 from fintech_dl.scoring import store
 from fintech_dl.scoring.commits import (
-    Made,
     commit_path,
     committed,
     fault_of,
@@ -25,7 +26,7 @@ from fintech_dl.scoring.manifest import (
     latest,
     read_manifest,
 )
-from fintech_dl.scoring.plan import PLAN, Plan, read_own, read_plan
+from fintech_dl.scoring.plan import PLAN, Landed, Plan, Source, read_own, read_plan
 
 BROKEN = "broken-"
 
@@ -165,59 +166,54 @@ def _verify_run(run: Path, found: dict[str, Any]) -> None:
         manifest = _told(found, lambda: read_manifest(run)[0])
     if plan is None:
         return
-    for path, made in _landed(run, plan):
-        _check_file(path, made, found)
+    for one in plan.parquet():
+        if not Path(one.path).is_absolute():
+            _check_file(run / one.path, one, found)
     found["rows"] += plan.landed_quarantine.rows if plan.landed_quarantine else 0
-    for k in sorted(committed(run) if manifest is None else range(len(plan.shards))):
+    shards: Iterable[int] = sorted(committed(run))
+    digests: dict[int, str] = {}
+    if manifest is not None:
+        shards = range(len(plan.shards))
+        digests = {k: shard["sha256"] for k, shard in enumerate(manifest["shards"])}
+    for k in shards:
         found["shards"] += 1
         checked = _told(found, lambda k=k: check_commit(run, plan, k))
         if checked is None:
             continue
         commit, digest = checked
-        if manifest is not None and digest != manifest["shards"][k]["sha256"]:
+        if digest != digests.get(k, digest):
             found["faults"].append(f"{commit_path(run, k)}: is not the one of the manifest")
         found["rows"] += commit.rows_in
         for path, _ in files_of(run, commit):
             found["files"] += 1
             _check_pages(path, found)
-    if manifest is not None and plan.key != manifest["key"]:
-        found["faults"].append(f"{run / MANIFEST}: is of another run than {PLAN}")
     if manifest is not None:
-        _check_plan(run, manifest, found)
-        if not (run / SUCCESS).is_file() or (run / SUCCESS).stat().st_size:
-            found["faults"].append(f"{run / SUCCESS}: is missing, or not empty")
+        _check_end(run, plan, manifest, found)
 
 
-def _check_plan(run: Path, manifest: dict[str, Any], found: dict[str, Any]) -> None:
-    from hashlib import sha256
-
+def _check_end(run: Path, plan: Plan, manifest: dict[str, Any], found: dict[str, Any]) -> None:
+    if plan.key != manifest["key"]:
+        found["faults"].append(f"{run / MANIFEST}: is of another run than {PLAN}")
     if sha256(read_own(run / PLAN)).hexdigest() != manifest["plan_sha256"]:
         found["faults"].append(f"{run / PLAN}: is not the one of the manifest")
+    if not (run / SUCCESS).is_file() or (run / SUCCESS).stat().st_size:
+        found["faults"].append(f"{run / SUCCESS}: is missing, or not empty")
 
 
-def _landed(run: Path, plan: Plan) -> list[tuple[Path, Made]]:
-    """Return the files that were made before the plan, with what it says of them."""
-    listed = [*plan.sources, plan.repeated, plan.landed_quarantine]
-    return [
-        (run / one.path, Made(name=one.path, bytes=one.bytes, sha256=one.sha256))
-        for one in listed
-        if one is not None and not Path(one.path).is_absolute()
-    ]
-
-
-def _check_file(path: Path, made: Made, found: dict[str, Any]) -> None:
+def _check_file(path: Path, one: Source | Landed, found: dict[str, Any]) -> None:
     found["files"] += 1
-    if fault := fault_of(path, made):
+    if fault := fault_of(path, one):
         found["faults"].append(fault)
 
 
 def _check_pages(path: Path, found: dict[str, Any]) -> None:
     """Read every page, so that its checksum is compared."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
+
+    from fintech_dl.scoring.parts import open_parquet
 
     try:
-        with pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False) as file:
+        with open_parquet(path) as file:
             rows = sum(batch.num_rows for batch in file.iter_batches())
             if rows != file.metadata.num_rows:
                 found["faults"].append(f"{path}: its footer says {file.metadata.num_rows:,} rows")

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from fintech_dl.cards import Column, DatasetCard
+from fintech_dl.cards import DatasetCard
 from fintech_dl.data.proven import Doubt, prove_columns
 from fintech_dl.data.rules import find_columns
 from fintech_dl.errors import DataError, PlanError, TemporaryError
 from fintech_dl.estimators.columns import LARGEST_INTEGER
+from fintech_dl.scoring.parts import open_parquet
 from fintech_dl.scoring.plan import Piece, Source
 from fintech_dl.scoring.schema import told
 from fintech_dl.scoring.store import digest_of
@@ -37,8 +37,6 @@ BUFFERS = 1 << 25  # bytes read ahead in all
 LEAST_BUFFER = 1 << 14
 BUFFER = 1 << 18  # bytes read ahead of each column: a row group is never held as a whole
 FEW = 100  # rows of which all may have one wrong cell, and the column still be of its type
-
-Rules = dict[str, tuple[str, Column]]
 
 
 class Batch(NamedTuple):
@@ -187,14 +185,13 @@ def stream(
 
 def _open(path: Path) -> Any:
     """Open a Parquet file whose row groups are read page by page, with a buffer per column."""
-    how = {"page_checksum_verification": True, "pre_buffer": False}
-    file = pq.ParquetFile(path, buffer_size=BUFFER, **how)
+    file = open_parquet(path, buffer_size=BUFFER)
     width = len(file.schema_arrow.names)
     if width * BUFFER <= BUFFERS:
         return file
     with file:
         small = max(LEAST_BUFFER, BUFFERS // width)
-        return pq.ParquetFile(path, metadata=file.metadata, buffer_size=small, **how)
+        return open_parquet(path, metadata=file.metadata, buffer_size=small)
 
 
 def no_memory(name: str, error: MemoryError) -> TemporaryError:

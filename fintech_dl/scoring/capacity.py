@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from fintech_dl.errors import DataError
 from fintech_dl.evaluation.alerts import day_of
 from fintech_dl.scoring.commits import PARTS, Commit
+from fintech_dl.scoring.parts import open_parquet
 from fintech_dl.scoring.plan import Plan
 
 WHEN = "time"  # of a plan's facts: the column of the parts that says a row's day
@@ -47,23 +47,10 @@ def find_cuts(
     names = plan.files()
     best: dict[Any, tuple[NDArray[Any], ...]] = {}
     for commit in commits:
-        file = pq.ParquetFile(run / PARTS / commit.part.name, page_checksum_verification=True)
-        when = time_column(file.schema_arrow, plan)
-        for batch in file.iter_batches(columns=[when, "score", "source_file", "source_row"]):
-            days = days_of(batch, when)
-            files = positions(batch, names)
-            columns = (
-                batch.column("score").to_numpy(zero_copy_only=False),
-                files,
-                batch.column("source_row").to_numpy(zero_copy_only=False),
-            )
-            for day in np.unique(days):
-                at = days == day
-                mine = tuple(column[at] for column in columns)
-                if day in best:
-                    mine = tuple(map(np.concatenate, zip(best[day], mine, strict=True)))
-                order = np.lexsort((mine[2], mine[1], -mine[0]))[:per_day]
-                best[day] = tuple(column[order] for column in mine)
+        with open_parquet(run / PARTS / commit.part.name) as file:
+            when = time_column(file.schema_arrow, plan)
+            for batch in file.iter_batches(columns=[when, "score", "source_file", "source_row"]):
+                _take(best, batch, days_of(batch, when), names, per_day)
     return {
         str(np.datetime_as_string(day, "D")): {
             "alerts": len(scores),
@@ -73,6 +60,28 @@ def find_cuts(
         }
         for day, (scores, files, rows) in sorted(best.items())
     }
+
+
+def _take(
+    best: dict[Any, tuple[NDArray[Any], ...]],
+    batch: pa.RecordBatch,
+    days: NDArray[Any],
+    names: list[str],
+    per_day: int,
+) -> None:
+    """Keep the highest rows of each day: score, file and row, in the order of alerts."""
+    columns = (
+        batch.column("score").to_numpy(zero_copy_only=False),
+        positions(batch, names),
+        batch.column("source_row").to_numpy(zero_copy_only=False),
+    )
+    for day in np.unique(days):
+        at = days == day
+        mine = tuple(column[at] for column in columns)
+        if day in best:
+            mine = tuple(map(np.concatenate, zip(best[day], mine, strict=True)))
+        order = np.lexsort((mine[2], mine[1], -mine[0]))[:per_day]
+        best[day] = tuple(column[order] for column in mine)
 
 
 def with_alerts(

@@ -6,11 +6,14 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fintech_dl.errors import CardError, DataError
 from fintech_dl.records import build
 from fintech_dl.scoring import store
+
+if TYPE_CHECKING:
+    from fintech_dl.scoring.plan import Landed, Source
 
 FORMAT = 1
 COMMITS, PARTS, QUARANTINE, REASONS = "commits", "parts", "quarantine", "reasons"
@@ -212,8 +215,8 @@ def committed(run: Path) -> set[int]:
     }
 
 
-def fault_of(path: Path, file: Made) -> str:
-    """Return what is wrong with a file, empty if it is as its commit says."""
+def fault_of(path: Path, file: Made | Source | Landed) -> str:
+    """Return what is wrong with a file, empty if it is as its commit, or the plan, says."""
     try:
         if (size := path.stat().st_size) != file.bytes:
             return f"{path}: has {size:,} bytes, {file.bytes:,} expected"

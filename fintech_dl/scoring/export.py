@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -16,8 +16,9 @@ import pyarrow.parquet as pq
 from fintech_dl.errors import OutputError, UsageError, not_written
 from fintech_dl.folders import replacing
 from fintech_dl.scoring.commits import PARTS, QUARANTINE, REASONS
-from fintech_dl.scoring.manifest import latest, read_manifest
-from fintech_dl.scoring.reading import ROWS, files_of_run, read_score_batches
+from fintech_dl.scoring.manifest import read_latest
+from fintech_dl.scoring.parts import open_parquet
+from fintech_dl.scoring.reading import ROWS, batches_of_run, files_of_run
 
 SUFFIXES = (".csv", ".csv.gz", ".parquet")
 WHAT = {"scores": PARTS, "quarantine": QUARANTINE, "reasons": REASONS}
@@ -77,8 +78,8 @@ def export_scores(
         raise OutputError(
             f"{path}: exists already; name a new file, or let it be replaced with --overwrite"
         )
-    run = latest(folder)
-    schema, batches = _opened(run, what)
+    run, manifest, _ = read_latest(folder)
+    schema, batches = _opened(run, manifest, what)
     rows = 0
     try:
         with replacing(path) as part, part.open("wb") as file, _writer(path, file, schema) as add:
@@ -90,16 +91,18 @@ def export_scores(
     return {"path": str(path), "run": run.name, "what": what, "rows": rows}
 
 
-def _opened(run: Path, what: str) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+def _opened(
+    run: Path, manifest: Mapping[str, Any], what: str
+) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
     """Return the columns, the same for all rows, and the rows."""
     if what == "scores":
-        manifest, _ = read_manifest(run)
-        schema = pq.read_schema(next(files_of_run(run))) if manifest["shards"] else pa.schema([])
+        is_empty = not manifest["shards"]
+        schema = pa.schema([]) if is_empty else pq.read_schema(next(files_of_run(run, manifest)))
         if manifest["alerts_per_day"] is not None:
             schema = schema.append(pa.field("alert", pa.bool_()))
-        return _plain(schema), read_score_batches(run)
-    files = list(files_of_run(run, WHAT[what]))
-    if what == "reasons" and not files and read_manifest(run)[0]["totals"]["reasons"] is None:
+        return _plain(schema), batches_of_run(run, manifest)
+    files = list(files_of_run(run, manifest, WHAT[what]))
+    if what == "reasons" and not files and manifest["totals"]["reasons"] is None:
         raise UsageError(f"{run}: was scored without --reasons, so none are known; score with it")
     schema = _united([pq.read_schema(file) for file in files])
     return schema, _rows(files)
@@ -107,7 +110,7 @@ def _opened(run: Path, what: str) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
 
 def _rows(files: list[Path]) -> Iterator[pa.RecordBatch]:
     for path in files:
-        with pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False) as file:
+        with open_parquet(path) as file:
             yield from file.iter_batches(batch_size=ROWS)
 
 

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from fintech_dl.cards import Decision
 from fintech_dl.errors import DataError
@@ -18,7 +18,6 @@ from fintech_dl.scoring import store
 from fintech_dl.scoring.commits import (
     PARTS,
     Commit,
-    Made,
     fault_of,
     files_of,
     read_commit_and_digest,
@@ -98,7 +97,24 @@ def read_manifest(run: Path) -> tuple[dict[str, Any], str]:
     return manifest, sha256(data).hexdigest()
 
 
-def latest(folder: str | Path) -> Path:
+class Published(NamedTuple):
+    """A finished run, read once.
+
+    Attributes
+    ----------
+    run : Path
+        Its folder.
+    manifest : dict
+    digest : str
+        SHA-256 of the manifest's bytes.
+    """
+
+    run: Path
+    manifest: dict[str, Any]
+    digest: str
+
+
+def read_latest(folder: str | Path) -> Published:
     """Return the run to read: the folder itself if it is one, else the run that is published.
 
     Raises
@@ -108,7 +124,7 @@ def latest(folder: str | Path) -> Path:
     """
     folder = Path(folder)
     if (folder / PLAN).exists():
-        return folder
+        return Published(folder, *read_manifest(folder))
     path = folder / LATEST
     if not path.exists():
         raise DataError(
@@ -128,12 +144,18 @@ def latest(folder: str | Path) -> Path:
             f"{path}: changed since it was written ({error}). Run fintech-dl score with the same "
             "arguments again: it writes the pointer anew"
         ) from error
-    if read_manifest(folder / name)[1] != digest:
+    found = Published(folder / name, *read_manifest(folder / name))
+    if found.digest != digest:
         raise DataError(
             f"{folder / name / MANIFEST}: is not the one that {LATEST} points to. Restore it from "
             "a copy, or remove the run and score again"
         )
-    return folder / name
+    return found
+
+
+def latest(folder: str | Path) -> Path:
+    """Return the folder of the run to read, as `read_latest`."""
+    return read_latest(folder).run
 
 
 def check_commit(run: Path, plan: Plan, k: int) -> tuple[Commit, str]:
@@ -227,8 +249,7 @@ def _totals(run: Path, plan: Plan, commits: list[Commit]) -> dict[str, Any]:
     if aside is not None:
         reasons.update(aside.reasons)
         examples.update(aside.examples)
-        landed = Made(name=Path(aside.path).name, bytes=aside.bytes, sha256=aside.sha256)
-        if fault := fault_of(run / aside.path, landed):
+        if fault := fault_of(run / aside.path, aside):
             raise DataError(f"{fault}; remove {run} and score again")
     for commit in commits:
         reasons.update(commit.quarantine_reasons)
@@ -263,7 +284,7 @@ def _check_share(run: Path, totals: dict[str, Any], max_quarantined: float) -> N
         raise DataError(
             f"{told}; allowed are {max_quarantined:.1%}, so nothing is published. The first: "
             f"{first}. The rows set aside are in {run}; correct the input, or the dataset card's "
-            "contract.max_quarantined, and score into a new folder"
+            "contract.max_quarantined, and run the same again"
         )
     log.warning("%s. The first: %s", told, first)
 

@@ -8,15 +8,13 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fintech_dl import artefact
 from fintech_dl.errors import ArtefactError, NotInstalledError, PlanError, not_written
 from fintech_dl.evaluation.monitoring import Part, as_reference, drift
 from fintech_dl.evaluation.plain import plain
-from fintech_dl.evaluation.reference import RECORD
 from fintech_dl.evaluation.wording import clean, count
 from fintech_dl.scoring import store
-from fintech_dl.scoring.manifest import added, latest, read_manifest
-from fintech_dl.scoring.opened import Opened, open_artefact
+from fintech_dl.scoring.manifest import added, read_latest
+from fintech_dl.scoring.opened import Opened, open_planned
 from fintech_dl.scoring.plan import Plan, read_plan
 
 FILE, PAGE = "monitor.json", "monitor.html"
@@ -96,8 +94,7 @@ def monitor(
     fintech_dl.errors.DataError: scores/2026-11-20: holds no finished scores; see fintech-dl \
 status, and name the folder that was given to fintech-dl score with -o
     """
-    run = latest(folder)
-    manifest, digest = read_manifest(run)
+    run, manifest, digest = read_latest(folder)
     plan = read_plan(run)
     opened = _opened(artefact or plan.artefact_path, plan)
     record: dict[str, Any] = {
@@ -109,7 +106,7 @@ status, and name the folder that was given to fintech-dl score with -o
         "artefact": plan.artefact,
         "totals": {key: manifest["totals"][key] for key in ("rows", "scored", "quarantined")},
     }
-    reference = _reference(opened)
+    reference = opened.reference()
     if reference is not None and manifest["counts"] and manifest["counts"]["rows"]:
         record["against"] = {"against": "the rows that the model learned from and was tested on"}
         expected = reference
@@ -161,33 +158,23 @@ def told(done: Monitored) -> Iterator[str]:
         word = "  alarm" if one["alarm"] else ""
         value = "undefined" if one["value"] is None else f"{one['value']:.3f}"
         yield f"{one['name'].replace('_', ' ')}  {value}{ends}{then}{word}"
-    yield f"page  {run / PAGE if (run / PAGE).exists() else run / FILE}"
+    page = (run / PAGE).exists()
+    yield f"page  {run / PAGE}" if page else f"numbers  {run / FILE}"
     yield record["verdict"]["text"]
 
 
 def _opened(where: str | Path, plan: Plan) -> Opened:
     if not Path(where).exists():
         raise ArtefactError(f"{where}: the artefact is not there; name it with --artefact FOLDER")
-    opened = open_artefact(where)
-    if opened.seal != plan.artefact:
-        raise PlanError(
-            f"{where}: is not the artefact that scored these rows; name that one with --artefact"
-        )
-    return opened
-
-
-def _reference(opened: Opened) -> dict[str, Any] | None:
-    if f"{RECORD}.json" not in opened.files:
-        return None
-    return artefact.to_record(opened.files, opened.folder, RECORD)
+    other = "is not the artefact that scored these rows; name that one with --artefact"
+    return open_planned(plan, other, where)
 
 
 def _other(
     reference: Mapping[str, Any], manifest: Mapping[str, Any], against: str | Path
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return another run's rows as the reference, and which run it is."""
-    run = latest(against)
-    other, digest = read_manifest(run)
+    run, other, digest = read_latest(against)
     if other["artefact"] != manifest["artefact"]:
         raise PlanError(
             f"{against}: was scored with another artefact, whose bins are others; compare runs of "

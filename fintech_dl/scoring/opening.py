@@ -17,14 +17,19 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from fintech_dl import artefact
-from fintech_dl.errors import ArtefactError, DataError, PlanError, UsageError
+from fintech_dl.errors import ArtefactError, DataError, UsageError
 from fintech_dl.estimators.arrays import as_arrays
 from fintech_dl.estimators.scorer import Scorer
 from fintech_dl.scoring import counts
-from fintech_dl.scoring.commits import Made, fault_of
-from fintech_dl.scoring.opened import Opened, open_artefact
+from fintech_dl.scoring.commits import fault_of
+from fintech_dl.scoring.opened import Opened, open_planned
 from fintech_dl.scoring.parts import kind_of
 from fintech_dl.scoring.plan import Plan
+
+OTHER = (
+    "is another artefact than the run was planned with; put that one back and resume, or score "
+    "with this one and --new-run"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,12 +97,7 @@ def open_engine(run: Path, plan: Plan) -> Engine:
     UsageError
         Reasons are asked for, and the artefact cannot tell them.
     """
-    opened = open_artefact(plan.artefact_path)
-    if artefact.digest(plan.artefact_path) != plan.artefact:
-        raise PlanError(
-            f"{plan.artefact_path}: is another artefact than the run was planned with; put that "
-            "one back and resume, or score with this one and --new-run"
-        )
+    opened = open_planned(plan, OTHER)
     graph = artefact.light_scorer(opened.files, opened.folder)
     light = graph if graph is not None and not graph.record["steps"] else None
     decision = opened.pipeline.decision
@@ -115,7 +115,7 @@ def open_engine(run: Path, plan: Plan) -> Engine:
         light=light,
         score_frame=_by_frame(opened, graph),
         tell=tell,
-        compiled=_reference(opened),
+        compiled=_compiled(opened),
         numbers=_numbers(light),
         fields=_fields(opened),
         repeated=_repeated(run, plan),
@@ -151,11 +151,9 @@ def _refuse_networks(opened: Opened) -> None:
         )
 
 
-def _reference(opened: Opened) -> counts.Compiled | None:
-    if "reference.json" not in opened.files:
-        return None
-    record = artefact.to_record(opened.files, opened.folder, "reference")
-    return counts.compile_reference(record, str(opened.folder))
+def _compiled(opened: Opened) -> counts.Compiled | None:
+    record = opened.reference()
+    return None if record is None else counts.compile_reference(record, str(opened.folder))
 
 
 def _numbers(light: Scorer | None) -> frozenset[str]:
@@ -186,8 +184,7 @@ def _repeated(run: Path, plan: Plan) -> dict[int, NDArray[np.int64]]:
     if plan.repeated is None or plan.duplicates != "quarantine" or plan.stage != "rows":
         return {}
     path = run / plan.repeated.path
-    made = Made(name=path.name, bytes=plan.repeated.bytes, sha256=plan.repeated.sha256)
-    if fault := fault_of(path, made):
+    if fault := fault_of(path, plan.repeated):
         raise DataError(f"{fault}; remove {run} and score again")
     found = pq.read_table(path, page_checksum_verification=True)
     sources, rows = (found.column(name).combine_chunks().to_numpy() for name in ("source", "row"))

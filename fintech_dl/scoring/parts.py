@@ -94,6 +94,29 @@ def texts(values: list[str]) -> Any:
     return pa.Array.from_buffers(pa.string(), len(cells), buffers)
 
 
+def open_parquet(source: Any, **how: Any) -> Any:
+    """Return a Parquet file opened to be read page by page, each compared with its checksum.
+
+    A row group is never held as a whole. Use it with ``with``, which closes the file.
+
+    Parameters
+    ----------
+    source : Path or pyarrow.NativeFile
+    **how
+        Further arguments of ``pyarrow.parquet.ParquetFile``.
+
+    Returns
+    -------
+    pyarrow.parquet.ParquetFile
+
+    Raises
+    ------
+    pyarrow.ArrowException, OSError
+        It is no such file, or cannot be read.
+    """
+    return pq.ParquetFile(source, page_checksum_verification=True, pre_buffer=False, **how)
+
+
 @contextmanager
 def writing(path: Path, schema: Any, kind: str = "") -> Iterator[Callable[[Any], None]]:
     """Yield the function that adds a table to a new file, which gets its name at the end.

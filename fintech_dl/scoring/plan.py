@@ -200,6 +200,14 @@ class Plan:
         named = self.originals if self.stage == "features" else self.sources
         return list(dict.fromkeys(one.name for one in named))
 
+    def parquet(self) -> list[Source | Landed]:
+        """Return the Parquet files that were there before the shards, with what is known of them.
+
+        Sources, repeated keys and rows set aside; absolute paths are the user's own files.
+        """
+        listed = [*self.sources, self.repeated, self.landed_quarantine]
+        return [one for one in listed if one is not None]
+
 
 def run_key(
     artefact: str,

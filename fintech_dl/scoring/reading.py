@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fintech_dl.errors import DataError, UsageError
 from fintech_dl.records import nearest
 from fintech_dl.scoring.commits import PARTS, QUARANTINE, REASONS, Made, fault_of
-from fintech_dl.scoring.manifest import latest, read_manifest
+from fintech_dl.scoring.manifest import read_latest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,8 +57,8 @@ status, and name the folder that was given to fintech-dl score with -o
     """
     import pyarrow as pa
 
-    run = latest(folder)
-    batches = list(_batches(run, columns, PARTS))
+    run, manifest, _ = read_latest(folder)
+    batches = list(batches_of_run(run, manifest, columns))
     table = pa.Table.from_batches(batches) if batches else pa.table({})
     frame: pd.DataFrame = table.to_pandas()
     return frame
@@ -98,14 +98,14 @@ def read_score_batches(
     fintech_dl.errors.DataError: scores/2026-11-20: holds no finished scores; see fintech-dl \
 status, and name the folder that was given to fintech-dl score with -o
     """
-    return _batches(latest(folder), columns, PARTS)
+    run, manifest, _ = read_latest(folder)
+    return batches_of_run(run, manifest, columns)
 
 
 def read_quarantine(folder: str | Path) -> pd.DataFrame:
     """Read the rows that a batch run set aside.
 
-    Each as it was read, with where it is from (``source_file``, ``source_row_group``,
-    ``source_row``) and its ``reason``: codes such as ``below_min:amount``, joined by ``;``.
+    To mend them, or to tell whoever sent them.
 
     Parameters
     ----------
@@ -115,7 +115,8 @@ def read_quarantine(folder: str | Path) -> pd.DataFrame:
     Returns
     -------
     DataFrame of shape (n_rows_quarantined, n_columns)
-        The columns as they were read, ``source_file``, ``source_row`` and ``reason``: codes such as
+        The columns as they were read, where each row is from (``source_file``,
+        ``source_row_group``, ``source_row``) and its ``reason``: codes such as
         ``below_min:amount``, joined by ``;``. Empty where no row was set aside.
 
     Raises
@@ -138,7 +139,7 @@ status, and name the folder that was given to fintech-dl score with -o
 def read_reasons(folder: str | Path) -> pd.DataFrame:
     """Read why rows were declined, of a batch run with ``--reasons``.
 
-    A line for each declined row: where it is from, its key and score, and up to four reasons.
+    For the letters to those whom a decision concerns.
 
     Parameters
     ----------
@@ -148,8 +149,9 @@ def read_reasons(folder: str | Path) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        A line for each declined row: ``source_file``, ``source_row``, key, score, features, texts
-        and contributions. Empty where nobody asked for reasons.
+        A line for each declined row: where it is from (``source_file``, ``source_row_group``,
+        ``source_row``), key and score, and up to four reasons, each with its feature, text and
+        contribution. Empty where nobody asked for reasons.
 
     Raises
     ------
@@ -171,11 +173,13 @@ status, and name the folder that was given to fintech-dl score with -o
 def _read_beside(folder: str | Path, what: str) -> pd.DataFrame:
     """Return the rows of files that may be of several schemas: inputs differ in columns."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
+    from fintech_dl.scoring.parts import open_parquet
+
+    run, manifest, _ = read_latest(folder)
     tables = []
-    for path in files_of_run(latest(folder), what):
-        with pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False) as file:
+    for path in files_of_run(run, manifest, what):
+        with open_parquet(path) as file:
             tables.append(file.read())
     if not tables:
         tables = [pa.table({})]
@@ -183,13 +187,14 @@ def _read_beside(folder: str | Path, what: str) -> pd.DataFrame:
     return frame
 
 
-def files_of_run(run: Path, folder: str = PARTS) -> Iterator[Path]:
+def files_of_run(run: Path, manifest: Mapping[str, Any], folder: str = PARTS) -> Iterator[Path]:
     """Yield the files of a published run in the order of its shards, each after its check.
 
     Parameters
     ----------
     run : Path
-        As `manifest.latest` returns it.
+    manifest : dict
+        Of the run, as `manifest.read_latest` gives both.
     folder : str
         ``"parts"``, ``"quarantine"`` (rows set aside before the shards first) or ``"reasons"``.
 
@@ -202,7 +207,6 @@ def files_of_run(run: Path, folder: str = PARTS) -> Iterator[Path]:
     DataError
         A file is missing or changed.
     """
-    manifest, _ = read_manifest(run)
     before = manifest["landed_quarantine"]
     found = [(run / before["path"], before)] if before and folder == "quarantine" else []
     field = "part" if folder == PARTS else folder
@@ -216,15 +220,33 @@ def files_of_run(run: Path, folder: str = PARTS) -> Iterator[Path]:
         yield path
 
 
-def _batches(run: Path, columns: Sequence[str] | None, folder: str) -> Iterator[pa.RecordBatch]:
-    import pyarrow.parquet as pq
+def batches_of_run(
+    run: Path, manifest: Mapping[str, Any], columns: Sequence[str] | None = None
+) -> Iterator[pa.RecordBatch]:
+    """Yield the scores of a published run, as `read_score_batches` does.
 
-    manifest, _ = read_manifest(run)
+    Parameters
+    ----------
+    run, manifest
+        As for `files_of_run`.
+    columns : sequence of str, optional
+
+    Yields
+    ------
+    pyarrow.RecordBatch
+
+    Raises
+    ------
+    DataError, UsageError
+        As `read_scores`.
+    """
+    from fintech_dl.scoring.parts import open_parquet
+
     cuts: dict[str, Any] | None = manifest["alerts_per_day"]
     names: list[str] = manifest["sources"]
     when = str(manifest["facts"].get("time") or "")
-    for path in files_of_run(run, folder):
-        with pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False) as file:
+    for path in files_of_run(run, manifest):
+        with open_parquet(path) as file:
             known = [*file.schema_arrow.names, *(["alert"] if cuts is not None else [])]
             if other := [name for name in columns or () if name not in known]:
                 raise UsageError(

@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from fintech_dl.cards import Column, DatasetCard
@@ -25,6 +24,7 @@ from fintech_dl.data.proven import buffer, empty_cells
 from fintech_dl.data.rules import find_columns
 from fintech_dl.errors import DataError, not_written
 from fintech_dl.scoring.landing import LANDED, land
+from fintech_dl.scoring.parts import open_parquet
 from fintech_dl.scoring.plan import Landed, Source
 from fintech_dl.scoring.schema import UNREADABLE, told
 
@@ -166,7 +166,7 @@ def _keys(run: Path, sources: Sequence[Source], card: DatasetCard) -> Iterator[K
         try:
             with (
                 pa.OSFile(str(run / source.path)) as stream,
-                pq.ParquetFile(stream, page_checksum_verification=True, pre_buffer=False) as file,
+                open_parquet(stream) as file,
             ):
                 have = tuple(file.schema_arrow.names)
                 if have not in found:

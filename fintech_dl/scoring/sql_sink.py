@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from fintech_dl.data.sql import open_database, passes
 from fintech_dl.errors import FintechError, OutputError, TemporaryError, UsageError
 from fintech_dl.scoring.manifest import MANIFEST
-from fintech_dl.scoring.reading import files_of_run, read_score_batches
+from fintech_dl.scoring.reading import batches_of_run, files_of_run
 from fintech_dl.scoring.sql_rows import insert_batches
 from fintech_dl.scoring.sql_tables import (
     DATABASES,
@@ -106,10 +106,10 @@ def deliver(run: Path, manifest: Mapping[str, Any], sink: Mapping[str, Any]) -> 
 
 
 def _rows_of(run: Path, manifest: Mapping[str, Any]) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
-    batches = read_score_batches(run)
+    batches = batches_of_run(run, manifest)
     if first := list(islice(batches, 1)):
         return first[0].schema, chain(first, batches)
-    schema = pq.read_schema(next(files_of_run(run)))  # every row was set aside
+    schema = pq.read_schema(next(files_of_run(run, manifest)))  # every row was set aside
     if manifest["alerts_per_day"] is not None:
         schema = schema.append(pa.field("alert", pa.bool_()))
     return schema, batches

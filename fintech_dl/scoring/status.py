@@ -12,7 +12,7 @@ from typing import Any
 from fintech_dl.errors import DataError
 from fintech_dl.scoring.audit import BROKEN, runs_in
 from fintech_dl.scoring.commits import COMMITS, FOLDERS, committed, files_of, read_commit
-from fintech_dl.scoring.lock import is_locked
+from fintech_dl.scoring.lock import is_locked, locked
 from fintech_dl.scoring.manifest import LATEST, MANIFEST, read_manifest
 from fintech_dl.scoring.plan import PLAN, read_plan
 
@@ -61,18 +61,18 @@ to fintech-dl score with -o
 
 def published(folder: Path) -> str | None:
     """Return the name of the run that is read, None if there is none."""
-    try:
-        return str(json.loads((folder / LATEST).read_bytes())["run"])
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
-        return None
+    return _noted(folder / LATEST, "run")
 
 
 def failed(run: Path) -> str | None:
     """Return why a run failed for good, None if it did not."""
-    if (run / MANIFEST).exists():
-        return None
+    return None if (run / MANIFEST).exists() else _noted(run / FAILED, "error")
+
+
+def _noted(path: Path, name: str) -> str | None:
+    """Return what a small file of ours says under a name, None where it says nothing."""
     try:
-        return str(json.loads((run / FAILED).read_bytes())["error"])
+        return str(json.loads(path.read_bytes())[name])
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return None
 
@@ -145,8 +145,6 @@ def gc(folder: str | Path, *, older_runs: bool = False, dry_run: bool = False) -
     fintech_dl.errors.DataError: scores/2026-11-20: holds no run; name the folder that was given \
 to fintech-dl score with -o
     """
-    from fintech_dl.scoring.lock import locked
-
     folder = Path(folder)
     runs = runs_in(folder)
     with locked(folder):
@@ -185,9 +183,7 @@ def _orphans(run: Path) -> Iterator[Path]:
     """Yield files of a finished run that it does not name and that are older than its end."""
     manifest, _ = read_manifest(run)
     plan = read_plan(run)
-    named = {run / PLAN}
-    landed = [*plan.sources, plan.repeated, plan.landed_quarantine]
-    named |= {run / one.path for one in landed if one is not None}
+    named = {run / PLAN, *(run / one.path for one in plan.parquet())}
     for k in range(len(manifest["shards"])):
         named.add(run / COMMITS / f"{k:05d}.json")
         named |= {path for path, _ in files_of(run, read_commit(run, k, plan.key))}

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from fintech_dl import save, score
+from fintech_dl import save, score, sealed
 from fintech_dl.artefact import read_files, read_record
 from fintech_dl.data.contract import check_rows
 from fintech_dl.data.frames import from_arrow
@@ -509,6 +509,37 @@ def test_another_artefact_is_not_that_of_the_plan(artefact, tmp_path):
     with_cards(artefact, folder, decision=None)
     with pytest.raises(PlanError, match="another artefact"):
         open_engine(run, plan)
+
+
+def test_an_artefact_swapped_while_it_is_opened_is_refused(artefact, tmp_path, monkeypatch):
+    """What is used has the seal that is compared: both are of one reading."""
+    folder, other = shutil.copytree(artefact, tmp_path / "artefact"), tmp_path / "other"
+    with_cards(artefact, other, decision=None)
+    read, times = sealed._manifest, []
+
+    def swapped(path):
+        times.append(path)
+        found = read(path)
+        if other.exists():
+            folder.rename(tmp_path / "old")
+            other.rename(folder)
+        return found
+
+    monkeypatch.setattr(sealed, "_manifest", swapped)
+    with pytest.raises(ArtefactError, match=r"missing: 'reference\.json'"):
+        open_artefact(folder)
+    open_artefact(folder)
+    assert len(times) == 2
+
+
+@pytest.mark.parametrize("data", [b"null", b"[1]"])
+def test_a_reference_that_is_no_record_is_refused(data, artefact, tmp_path):
+    files = {**read_files(artefact), "reference.json": data}
+    sealed.write_files(tmp_path / "artefact", files)
+    file = write(rows(10), tmp_path / "new.parquet")
+    plan = plan_of(tmp_path / "run", tmp_path / "artefact", [file])
+    with pytest.raises(ArtefactError, match=r"its reference\.json cannot be used"):
+        open_engine(tmp_path / "run", plan)
 
 
 def test_features_that_were_landed_get_the_same_bits(artefact, told, tmp_path):

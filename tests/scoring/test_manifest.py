@@ -24,9 +24,15 @@ from fintech_dl.scoring.commits import (
     read_commit,
     write_commit,
 )
+from fintech_dl.scoring.export import export_scores
 from fintech_dl.scoring.manifest import LATEST, MANIFEST, SUCCESS, finish, latest, read_manifest
-from fintech_dl.scoring.plan import Source, cut_shards, read_plan
-from fintech_dl.scoring.reading import read_score_batches, read_scores
+from fintech_dl.scoring.plan import Source, cut_shards, read_own, read_plan
+from fintech_dl.scoring.reading import (
+    read_quarantine,
+    read_reasons,
+    read_score_batches,
+    read_scores,
+)
 from fintech_dl.scoring.status import gc, status
 from tests.scoring.finished import finished
 
@@ -75,6 +81,28 @@ def test_scores_are_read_in_the_order_of_the_shards(folder):
     assert {batch.schema for batch in batches} == {batches[0].schema}
     with pytest.raises(UsageError, match=r"no column 'scores' in the scores; did you mean 'score'"):
         read_scores(folder, ["scores"])
+
+
+def test_whoever_reads_scores_reads_the_manifest_once(folder, tmp_path, monkeypatch):
+    read = []
+
+    def counted(path):
+        read.append(path.name)
+        return read_own(path)
+
+    monkeypatch.setattr("fintech_dl.scoring.manifest.read_own", counted)
+    for what in (
+        lambda: read_scores(folder),
+        lambda: read_scores(run_of(folder)),
+        lambda: list(read_score_batches(folder)),
+        lambda: read_quarantine(folder),
+        lambda: read_reasons(folder),
+        lambda: export_scores(folder, tmp_path / "scores.csv"),
+        lambda: export_scores(folder, tmp_path / "aside.csv", what="quarantine"),
+    ):
+        read.clear()
+        what()
+        assert read.count(MANIFEST) == 1
 
 
 def test_the_manifest_adds_up(folder):
@@ -128,6 +156,15 @@ def test_a_damaged_file_is_never_published_and_is_found_after(folder, place, how
     with pytest.raises(DataError, match=path.name):
         finish(run, plan)
     assert not (run / MANIFEST).exists()
+
+
+def test_a_manifest_of_another_run_is_a_fault(folder, tmp_path):
+    other, _ = finished(tmp_path / "other", shards=2, rows=40)
+    shutil.copy(other / MANIFEST, run_of(folder) / MANIFEST)
+    faults = verify(run_of(folder))["faults"]
+    told = [text.rpartition(": ")[2] for text in faults]
+    assert told.count("is not the one of the manifest") == 3  # two commits, and the plan
+    assert told.count("is of another run than plan.json") == 1
 
 
 def test_a_success_that_is_none_is_found(folder):
