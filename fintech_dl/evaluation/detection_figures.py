@@ -123,7 +123,7 @@ def drift(record: Record) -> Figure | None:
 
 
 def series(record: Record) -> list[Figure]:
-    """Return the scores along each series, its positives, and the threshold that is its own."""
+    """Return the scores along each series, its positives, and its threshold."""
     given, w = (record.get("detection") or {}).get("series") or [], words(record)
     found: list[Figure] = []
     for one in given:
@@ -136,8 +136,10 @@ def series(record: Record) -> list[Figure]:
         lines = [Line(at, marked, style=1, points=True)] if any(flags) else []
         false, known = one.get("false_alarm_rate"), [s for s in scores if is_number(s)]
         log = min([level, *known]) > 0
-        read = f"Above the dotted line {w['rows']} are flagged by a threshold of this series' own: "
-        read += f"{percent(one.get('flagged'))} of them"
+        read = f"{percent(one.get('flagged'))} of these {w['rows']} raise an alert, none below the "
+        read += (
+            f"dotted line, {'a threshold of their own' if one.get('own') else 'the same for all'}"
+        )
         read += f", with a false-alarm rate of {percent(false)}" if is_number(false) else ""
         figure: Figure = {
             "title": f"The scores{name} along the test",

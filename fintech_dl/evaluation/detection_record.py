@@ -14,6 +14,7 @@ from sklearn.pipeline import Pipeline
 from fintech_dl.cards import PipelineCard
 from fintech_dl.evaluation.alerts import decide
 from fintech_dl.evaluation.attribution import last_step, uncalibrated
+from fintech_dl.evaluation.detection_series import along_series, rates
 from fintech_dl.evaluation.evidence import Scored
 from fintech_dl.evaluation.metrics import Floats
 from fintech_dl.evaluation.outcomes import Outcome
@@ -25,8 +26,6 @@ from fintech_dl.table import Table
 SHOWN = 20  # alerts in the report
 LISTED = 1000  # alerts in alerts.csv
 REASONS = 3  # features named for each
-SERIES = 4  # drawn, where each has a threshold of its own
-STRETCHES = 300  # of each
 BINS = 40
 RARE = 0.01  # of the training rows score so high; how many of the new ones do tells drift
 MOST_DAYS = 62  # a longer test is told by month
@@ -64,8 +63,8 @@ def detection_record(
     -------
     record : dict
         ``labelled``; ``thresholds``: of the alerts and of the model itself, each with ``score``,
-        ``flagged`` (share of the test rows), ``false_alarm_rate`` and ``recall``; ``series``: where
-        each series has a threshold of its own, these with the ``score`` along them;
+        ``flagged`` (share of the test rows), ``false_alarm_rate`` and ``recall``; ``series``: those
+        with most alerts, the ``score`` along them and their threshold;
         ``distribution``: ``edges`` of bins and the share of rows in each; ``drift``: of the test
         against the training rows, whole and by ``periods``; ``alerts``: the highest, with reasons;
         ``kinds``: the recall of each kind of positive, and of each rival; ``shared``: which part of
@@ -81,7 +80,7 @@ def detection_record(
     lines = _lines(card, model, table, latest, outcome, raised[0], key)
     named = {"alerts": (_least(outcome.score, raised[0]), raised[0])}
     limit = limits[0]
-    series = _series(model, table.X.iloc[latest.test], outcome, limit, labelled)
+    series = _series(model, table.X.iloc[latest.test], outcome, limit, raised[0], labelled)
     if limit is not None:
         only = series[0]["score"] if [s["rows"] for s in series] == [len(outcome)] else None
         named["model"] = (limit if isinstance(limit, float) else only, outcome.score > limit)
@@ -90,7 +89,7 @@ def detection_record(
         "rows": len(outcome),
         "alerts_raised": int(raised[0].sum()),
         "thresholds": [
-            {"name": name, "score": at, **_rates(outcome, flagged, labelled)}
+            {"name": name, "score": at, **rates(outcome, flagged, labelled)}
             for name, (at, flagged) in named.items()
         ],
         "series": series,
@@ -126,33 +125,21 @@ def _own_thresholds(
 
 
 def _series(
-    model: Any, X: pd.DataFrame, outcome: Outcome, limit: Limit | None, labelled: bool
+    model: Any,
+    X: pd.DataFrame,
+    outcome: Outcome,
+    limit: Limit | None,
+    raised: NDArray[np.bool_],
+    labelled: bool,
 ) -> list[dict[str, Any]]:
-    """Return the scores along the series with most rows above their own threshold.
-
-    Of stretches of equal length the highest score, and whether any row is a positive.
-    """
-    if limit is None or np.ndim(limit) == 0:
+    """Return the scores along series: of the detector that knows them, else of the table."""
+    if limit is not None and not isinstance(limit, float):
+        name = getattr(last_step(model), "series", None)
+        names = X[name].astype(str).to_numpy() if name in X else np.full(len(X), "")
+        return along_series(outcome, names, outcome.score > limit, limit, labelled)
+    if outcome.who is None or outcome.when is None:
         return []
-    name, limits = getattr(last_step(model), "series", None), np.asarray(limit)
-    names = X[name].astype(str).to_numpy() if name in X else np.full(len(X), "")
-    above = {one: int((outcome.score > limits)[names == one].sum()) for one in np.unique(names)}
-    found = []
-    for one in sorted(above, key=lambda one: -above[one])[:SERIES]:
-        at = np.flatnonzero(names == one)
-        score, y, threshold = outcome.score[at], outcome.y[at], float(np.median(limits[at]))
-        starts = np.unique(np.linspace(0, len(at), min(len(at), STRETCHES), False).astype(int))
-        line = {"name": str(one), "rows": len(at), "score": threshold}
-        weight = None if outcome.weight is None else outcome.weight[at]
-        line |= _rates(Outcome(y, score, weight), score > threshold, labelled)
-        when = (
-            starts if outcome.when is None else outcome.when[at][starts].astype("M8[s]").astype(str)
-        )
-        line |= {"at": when.tolist(), "scores": np.maximum.reduceat(score, starts).tolist()}
-        if labelled:
-            line["positive"] = (np.maximum.reduceat(y, starts) == 1).tolist()
-        found.append(line)
-    return found
+    return along_series(outcome, outcome.who.astype(str), raised, None, labelled)
 
 
 def _raised(
@@ -181,16 +168,6 @@ def _raised(
 
 def _least(score: Floats, raised: NDArray[np.bool_]) -> float | None:
     return float(score[raised].min()) if raised.any() else None
-
-
-def _rates(outcome: Outcome, flagged: NDArray[np.bool_], labelled: bool) -> dict[str, Any]:
-    w = outcome.weights
-    found = {"flagged": float(w[flagged].sum() / w.sum())}
-    if labelled:
-        for name, rows in (("false_alarm_rate", outcome.y == 0), ("recall", outcome.y == 1)):
-            there = float(w[rows].sum())
-            found[name] = float(w[rows & flagged].sum()) / there if there else float("nan")
-    return found
 
 
 def _distribution(learned: Floats, outcome: Outcome, labelled: bool) -> dict[str, Any]:

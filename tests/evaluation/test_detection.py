@@ -17,6 +17,8 @@ from fintech_dl.cards import pipeline_card
 from fintech_dl.errors import CardError, DataError
 from fintech_dl.evaluation.detection_labels import is_detector
 from fintech_dl.evaluation.detection_record import contributions
+from fintech_dl.evaluation.detection_series import along_series
+from fintech_dl.evaluation.outcomes import Outcome
 from fintech_dl.evaluation.rebuild import rebuild_report
 from fintech_dl.evaluation.report import render, results_table
 
@@ -337,11 +339,33 @@ def test_each_series_is_told_by_its_own_threshold(by_account):
     assert own["flagged"] == alerts["flagged"] == pytest.approx(raised / len(scores))
 
 
+def test_series_of_the_table_are_drawn_where_they_are_long_enough():
+    rng, names = np.random.default_rng(0), np.repeat(["x", "y", "z"], 100)
+    when = np.tile(pd.date_range("2026-01-01", periods=100, freq="h").to_numpy(), 3)
+    outcome = Outcome(rng.random(300) < 0.1, rng.random(300), when=when, who=names)
+    flagged = outcome.score > np.where(names == "y", 0.5, 0.9)
+    found = along_series(outcome, names, flagged, None, True)
+    assert found[0]["name"] == "y"
+    for one in found:
+        own = names == one["name"]
+        assert one["score"] == outcome.score[flagged].min()
+        assert one["flagged"] == pytest.approx(flagged[own].mean())
+        assert one["scores"] == pytest.approx(outcome.score[own])
+        assert not one["own"]
+    mixed = rng.permutation(300)
+    shuffled = Outcome(outcome.y[mixed], outcome.score[mixed], when=when[mixed], who=names[mixed])
+    assert along_series(shuffled, names[mixed], flagged[mixed], None, True) == found
+    short = np.arange(300).astype(str)
+    assert along_series(outcome, short, flagged, None, True) == []
+    assert along_series(outcome, names, np.zeros(300, bool), None, True) == []
+
+
 def test_the_report_draws_each_series_with_its_threshold(by_account, known):
     page = (by_account.folder / "report.html").read_text()
     for name in "ab":
         assert f"The scores of {name} along the test" in page
     assert "one per series" in page
+    assert "a threshold of their own" in page
     assert known.record["detection"]["series"] == []
     assert "along the test" not in (known.folder / "report.html").read_text()
     hostile = json.loads(json.dumps(by_account.record))
