@@ -31,6 +31,7 @@ from results import hardware, versions, write_result
 from speed_rounds import in_turns
 
 from fintech_dl.folders import cache, replacing
+from fintech_dl.scoring.clusters import QUIET, STORE_BYTES
 
 ROOT = Path(__file__).parents[2]
 RIVALS = Path(__file__).with_name("batch_rivals.py")
@@ -39,11 +40,11 @@ AS_OF = "2027-01-01"
 SIZES = (1024, 4096, 16_384)  # rows that the bare loop gives the graph at once: the best counts
 ENVIRONMENT = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE", "TF_CPP_MIN_LOG_LEVEL": "3"}
 ENVIRONMENT |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token_hex(16)}  # of our own cluster
-CLUSTER = """
+CLUSTER = f"""
 import sys, ray
 found = ray.init(
     address="local", num_cpus=2, include_dashboard=False, log_to_driver=False,
-    object_store_memory=80 * 2**20,
+    object_store_memory={STORE_BYTES},
 )
 print(found.address_info["address"], flush=True)
 sys.stdin.read()
@@ -183,8 +184,7 @@ def memory(bench: Bench) -> Numbers:
 def running_cluster() -> Iterator[str]:
     """Start a Ray cluster of two processors on this machine; yield its address."""
     words = [sys.executable, "-c", CLUSTER]
-    environment = {**ENVIRONMENT, "RAY_USAGE_STATS_ENABLED": "0"}
-    environment["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # it listens on loopback alone
+    environment = {**ENVIRONMENT, **QUIET}
     with subprocess.Popen(words, env=environment, stdin=-1, stdout=-1, text=True) as process:
         assert process.stdout is not None
         yield process.stdout.readline().strip()

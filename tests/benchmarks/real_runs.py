@@ -18,7 +18,7 @@ import results
 
 from fintech_dl.cards import dataset_card, names, pipeline_card
 
-STATE = results.FOLDER / "real_runs" / "runs.jsonl"
+STATE = results.FOLDER / "real_runs"
 OTHERS = {  # of pipelines whose own data are built in, real data of the same kind
     "fraud": ("handbook_transactions",),
     "fraud-unsupervised": ("handbook_transactions",),
@@ -100,12 +100,6 @@ def row_of(run: Run, line: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def kept() -> dict[Run, dict[str, Any]]:
-    """Return what is done; of a run made twice the last counts."""
-    lines = progress.read_lines(STATE)
-    return {Run(line["pipeline"], line["dataset"]): line for line in lines}
-
-
 def main(words: list[str]) -> None:
     options = {word for word in words if word.startswith("--")}
     wanted = [word for word in words if word not in options]
@@ -114,14 +108,16 @@ def main(words: list[str]) -> None:
     known = runs()
     if odd := [name for name in wanted if name not in {run.pipeline for run in known}]:
         raise SystemExit(f"no pipeline with real data: {', '.join(odd)}")
-    done = kept()
+    done: dict[Run, dict[str, Any]] = {}
+    for name in dict.fromkeys(run.pipeline for run in known):
+        done |= progress.done(Run, name, STATE)
     left = [run for run in known if run not in done and (not wanted or run.pipeline in wanted)]
     if "--plan" in options:
         print(*(" ".join(run.words()) for run in left), progress.told([None] * len(left)), sep="\n")
         return
     for run in left if "--table" not in options else []:
-        done[run] = {**run._asdict(), **measure(run)}
-        progress.append(STATE, done[run])
+        done[run] = measure(run)
+        progress.keep(run, done[run], STATE)
         print(" ".join(run.words()), done[run]["verdict"].get("text", ""), flush=True)
     table = [row_of(run, done[run]) for run in known if run in done]
     notes = [
@@ -131,7 +127,7 @@ def main(words: list[str]) -> None:
         "worse. Every metric of every baseline is in the JSON file.",
     ]
     seconds = sum(done[run]["seconds"] for run in known if run in done)
-    raw = {"runs": [done[run] for run in known if run in done]}
+    raw = {"runs": [{**run._asdict(), **done[run]} for run in known if run in done]}
     command = "python tests/benchmarks/real_runs.py"
     print(results.write_result("real_runs", table, notes, command, raw=raw, seconds=seconds))
 

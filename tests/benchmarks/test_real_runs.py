@@ -11,7 +11,7 @@ from fintech_dl.cards import names, pipeline_card
 def real_runs(monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
     module = import_module("real_runs")
-    monkeypatch.setattr(module, "STATE", tmp_path / "runs.jsonl")
+    monkeypatch.setattr(module, "STATE", tmp_path)
     return module
 
 
